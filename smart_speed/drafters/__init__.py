@@ -1,0 +1,1 @@
+"""Drafters: what writes ahead. One file each; ``base`` holds the protocol."""

@@ -1,0 +1,53 @@
+"""What a drafter is: it scores the next token of a draft, and forgets what was not kept."""
+
+from collections.abc import Sequence
+from typing import Protocol, final, runtime_checkable
+
+from smart_speed.laws import Scores
+
+
+@runtime_checkable
+class Drafter(Protocol):
+    """Whatever proposes tokens: a model, a table of counts, a rule.
+
+    Any scores will do: the verification rule corrects for them, whatever they are, as long as
+    they depend on nothing but the tokens they are asked about.
+    """
+
+    @property
+    def name(self) -> str:
+        """A word for records and tables."""
+        ...
+
+    def prefill(self, text: Sequence[int]) -> None:
+        """Read a text but for its last token, ahead of its first round."""
+        ...
+
+    def scores_after(self, text: Sequence[int], proposal: Sequence[int]) -> Scores:
+        """Score the token that follows the verified text and the draft so far.
+
+        Args:
+            text: Verified tokens, at least one.
+            proposal: Tokens drafted since.
+        """
+        ...
+
+    def rollback(self, to_len: int) -> None:
+        """Forget everything past the first ``to_len`` tokens, if it was seen at all."""
+        ...
+
+
+@final
+class NoDrafter:
+    """Proposes nothing; for plain decoding."""
+
+    name = "none"
+
+    def prefill(self, text: Sequence[int]) -> None:
+        """Read nothing."""
+
+    def scores_after(self, text: Sequence[int], proposal: Sequence[int]) -> Scores:
+        raise AssertionError("plain decoding never drafts")
+
+    def rollback(self, to_len: int) -> None:
+        """Forget nothing."""

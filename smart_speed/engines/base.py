@@ -1,0 +1,150 @@
+"""The contract between the decoding loop and whatever runs a model.
+
+A model is *fed whatever its cache has not seen* and rolled back to an *absolute* length, so one
+call is prefill, draft step and scoring, and no loop needs an off-by-one.
+
+What comes later fits without touching callers: a token tree adds the parents of the fed tokens
+as an optional argument of ``feed``; several sequences in one pass are a model whose ``feed``
+takes one list per sequence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, final, runtime_checkable
+
+from jaxtyping import Float
+
+from smart_speed.errors import VocabularyError, check_that
+
+EngineName = Literal["hf", "llama_cpp", "toy"]
+Message = dict[str, str]
+"""One turn of a chat: ``role`` ("system", "user", "assistant") and ``content``."""
+
+
+@runtime_checkable
+class CachedModel(Protocol):
+    """A causal language model and the cache of one sequence."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Width of a row of logits; may exceed the tokenizer's size by padding."""
+        ...
+
+    @property
+    def context_len(self) -> int:
+        """The most tokens that the cache can hold."""
+        ...
+
+    @property
+    def cached_len(self) -> int:
+        """How many tokens of the sequence the cache covers."""
+        ...
+
+    def feed(self, tokens: Sequence[int], *, last: int) -> Float[Any, "last vocab"]:
+        """Append ``tokens`` to the cache and score what follows the last of them.
+
+        Row ``i`` holds the logits that follow token ``len(tokens) - last + i``. The result stays
+        where the engine made it and may be overwritten by the next ``feed``.
+
+        Args:
+            tokens: At least one, at most what the context still holds.
+            last: How many rows are wanted, from 0 to ``len(tokens)``; fewer are cheaper.
+        """
+        ...
+
+    def rollback(self, to_len: int) -> None:
+        """Forget everything past the first ``to_len`` tokens.
+
+        Raises:
+            RollbackError: If ``to_len`` exceeds ``cached_len``.
+        """
+        ...
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Text to tokens and back."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens that mean something; ids run from 0."""
+        ...
+
+    @property
+    def bos_id(self) -> int | None:
+        """Token that a text may begin with, if the model knows one."""
+        ...
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """Tokens that end a text."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text, with whatever the model wants put before it."""
+        ...
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """Return the tokens of a chat in the model's own template, ready for its next answer.
+
+        Raises:
+            ModelError: If the model has no chat template, or the template refuses the messages.
+        """
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of some tokens, special tokens left out, broken characters as U+FFFD."""
+        ...
+
+    def spelling(self, token: int) -> str:
+        """Return the vocabulary's own entry for a token, for comparison between models."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model, its tokenizer, and where they came from."""
+
+    model: CachedModel
+    tokenizer: Tokenizer
+    engine: EngineName
+    path: str
+    """What was asked for: a folder, a file, a hub id."""
+    description: str
+    """A line for people: architecture, number format, device, threads."""
+
+
+def check_feed(tokens: Sequence[int], last: int, cached_len: int, context_len: int) -> None:
+    """Check the arguments of ``CachedModel.feed``; every engine calls this first.
+
+    Raises:
+        ConfigError: If they break the contract.
+    """
+    room = context_len - cached_len
+    check_that(0 < len(tokens) <= room, "tokens", f"1 to {room} in number", len(tokens))
+    check_that(0 <= last <= len(tokens), "last", f"0 to {len(tokens)}", last)
+
+
+def check_same_vocabulary(verifier: Tokenizer, drafter: Tokenizer) -> None:
+    """Compare two vocabularies token by token.
+
+    Raises:
+        VocabularyError: If any token id means something else to the two, or exists in one only.
+    """
+    sizes = (verifier.vocab_size, drafter.vocab_size)
+    differing = [
+        token for token in range(min(sizes)) if verifier.spelling(token) != drafter.spelling(token)
+    ]
+    if not differing and sizes[0] == sizes[1]:
+        return
+    count = len(differing) + abs(sizes[0] - sizes[1])
+    first = differing[0] if differing else min(sizes)
+    spelled = [
+        repr(tokenizer.spelling(first)) if first < size else "none"
+        for tokenizer, size in zip((drafter, verifier), reversed(sizes), strict=True)
+    ]
+    raise VocabularyError(
+        f"Drafter and verifier disagree on token {first}: {spelled[0]} and {spelled[1]} "
+        f"({count} differ; sizes {sizes[1]} and {sizes[0]}). Use models that share a tokenizer."
+    )

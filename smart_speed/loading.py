@@ -1,0 +1,197 @@
+"""From a name to a model: which engine, which file, which drafter.
+
+Engines are optional, so each is imported only when it is chosen.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, final
+
+from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.model import ModelDrafter
+from smart_speed.drafters.ngram import NgramDrafter
+from smart_speed.engines.base import EngineName, LoadedModel
+from smart_speed.engines.embedded import embedded_model
+from smart_speed.errors import ConfigError, EngineMissingError, check_that, unknown_name
+
+ENGINES = ("hf", "llama_cpp", "toy")
+_INSTALLS = {
+    "hf": ("transformers", "pip install 'smart-speed[hf]'"),
+    "llama_cpp": ("llama_cpp", "pip install 'smart-speed[llama]'"),
+}
+"""What each engine imports, and what installs it."""
+
+
+def _silent(_sentence: str) -> None:
+    """Say nothing."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How to load models; what an engine would not read is refused."""
+
+    engine: Literal["auto", "hf", "llama_cpp", "toy"] = "auto"
+    """ "auto" takes llama_cpp for GGUF files and the default, if installed, else hf."""
+    device: str | None = None
+    """For hf: "cpu", "cuda", "cuda:1" …; ``None`` takes a GPU if there is one."""
+    dtype: str | None = None
+    """For hf: "float32", "bfloat16", "float16"; ``None`` is bfloat16 on a GPU, else float32."""
+    quantize: Literal["auto", "none", "q4_0", "q8_0"] = "auto"
+    """For llama_cpp: convert to this format first; "auto" converts the default verifier alone,
+    to the format whose cost grows slowest with the width of a pass."""
+    threads: int | None = None
+    """Cores to use; ``None`` means all that this process may run on."""
+    context_len: int | None = None
+    """Tokens that a cache holds; ``None`` leaves it to the engine."""
+    say: Callable[[str], None] = _silent
+    """Called with a line for people about what was chosen and what takes time."""
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("auto", *ENGINES):
+            raise unknown_name("engine", self.engine, ("auto", *ENGINES))
+        formats = ("auto", "none", "q4_0", "q8_0")
+        if self.quantize not in formats:
+            raise unknown_name("quantize", self.quantize, formats)
+        check_that(self.threads is None or self.threads >= 1, "threads", "at least 1", self.threads)
+        length = self.context_len
+        check_that(length is None or length >= 1, "context_len", "at least 1", length)
+
+    def for_engine(self, engine: EngineName) -> "LoadOptions":
+        """Return the options with the engine settled.
+
+        Raises:
+            ConfigError: If an option is set that this engine would not read.
+            EngineMissingError: If the engine is not installed.
+        """
+        readers = {"device": ("hf",), "dtype": ("hf",), "threads": ("hf", "llama_cpp")}
+        readers |= {"context_len": ("hf", "llama_cpp")}
+        given = [name for name in readers if getattr(self, name) is not None]
+        if self.quantize != "auto":
+            readers["quantize"] = ("llama_cpp",)
+            given.append("quantize")
+        for name in given:
+            if engine not in readers[name]:
+                raise ConfigError(
+                    f"{name} must be left out with engine {engine!r}, which does not read it, "
+                    f"got {getattr(self, name)!r}; {' and '.join(readers[name])} would."
+                )
+        if engine in _INSTALLS and not is_installed(engine):
+            module, command = _INSTALLS[engine]
+            raise EngineMissingError(
+                f"Engine {engine!r} needs the module {module}, which is not installed: "
+                f"run `{command}`."
+            )
+        return replace(self, engine=engine)
+
+
+def is_installed(engine: str) -> bool:
+    """Return whether an engine's package is there, without importing it."""
+    return engine not in _INSTALLS or importlib.util.find_spec(_INSTALLS[engine][0]) is not None
+
+
+def choose_engine(path: str) -> tuple[EngineName, str]:
+    """Return the engine that "auto" takes for a path, and why."""
+    if path == "default" or path.endswith(".gguf"):
+        what = "the default verifier is a GGUF file" if path == "default" else "a GGUF file"
+        if is_installed("llama_cpp"):
+            return "llama_cpp", f"{what}, and llama_cpp is installed"
+        return "hf", f"{what}, and llama_cpp is not installed"
+    return "hf", "not a GGUF file, so a folder or a hub id"
+
+
+def load_model(path: str, options: LoadOptions, *, toy_order: int = 3) -> LoadedModel:
+    """Load a model by whatever engine the options ask for.
+
+    Args:
+        path: A folder, GGUF file or hub id, or "default" for the embedded verifier.
+        options: How to load it.
+        toy_order: Letters of context, for the toy engine.
+
+    Raises:
+        ModelError: If there is no such model, or it cannot be used.
+        EngineMissingError: If the engine is not installed.
+    """
+    engine: EngineName
+    if options.engine == "auto":
+        engine, reason = choose_engine(path)
+        options.say(f"Engine {engine}: {reason}.")
+    else:
+        engine = options.engine
+    options = options.for_engine(engine)
+    if engine == "toy":
+        from smart_speed.engines import toy
+
+        return toy.load(path, order=toy_order)
+    if engine == "hf":
+        from smart_speed.engines import hf
+
+        return hf.load(
+            str(embedded_model()) if path == "default" else path,
+            device=options.device or "auto",
+            dtype=options.dtype or "auto",
+            threads=options.threads,
+            context_len=options.context_len,
+        )
+    return _load_gguf(path, options)
+
+
+def _load_gguf(path: str, options: LoadOptions) -> LoadedModel:
+    from smart_speed.engines import llama_cpp, llama_files
+
+    file = embedded_model() if path == "default" else Path(path)
+    wanted = options.quantize
+    if wanted == "auto" and path == "default":
+        wanted = "q4_0"
+    if wanted in ("q4_0", "q8_0"):
+        file = llama_files.requantized(file, wanted, options.say)
+    return llama_cpp.load(str(file), threads=options.threads, context_len=options.context_len)
+
+
+def load_verifier(path: str, options: LoadOptions) -> LoadedModel:
+    """Load the model whose text is wanted; errors are those of ``load_model``."""
+    return load_model(path, options)
+
+
+def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Drafter:
+    """Load what writes ahead.
+
+    Args:
+        name: "ngram"; "layers:N" for the verifier's own first N layers; a folder, GGUF file or
+            hub id; or "default", which is "ngram" for every verifier so far.
+        verifier: Whose vocabulary it must share.
+        options: How to load it.
+
+    Raises:
+        VocabularyError: If the models disagree on a token.
+        ModelError: If there is no such model, or it cannot be used.
+    """
+    if name == "default":
+        name = "default" if verifier.engine == "toy" else "ngram"
+    if name == "ngram":
+        return NgramDrafter()
+    if name.startswith("layers:"):
+        return ModelDrafter.for_verifier(_first_layers(name, verifier, options), verifier)
+    return ModelDrafter.for_verifier(load_model(name, options, toy_order=1), verifier)
+
+
+def _first_layers(name: str, verifier: LoadedModel, options: LoadOptions) -> LoadedModel:
+    count = name.removeprefix("layers:")
+    check_that(count.isdigit(), "layers", "followed by a number, as in layers:6", name)
+    if verifier.engine == "hf":
+        from smart_speed.engines import hf
+
+        return hf.first_layers(verifier, int(count))
+    if verifier.engine == "llama_cpp":
+        from smart_speed.engines import llama_cpp, llama_files
+
+        path = Path(verifier.path)
+        total = llama_cpp.num_layers(path)
+        file = llama_files.first_layers(path, int(count), total, options.say)
+        length = verifier.model.context_len
+        return llama_cpp.load(str(file), threads=options.threads, context_len=length)
+    raise ConfigError(
+        f"layers:N must be used with hf or llama_cpp, got engine {verifier.engine!r}."
+    )

@@ -1,0 +1,273 @@
+"""THE loop: draft while it pays, verify in one pass, keep what the verifier would have written."""
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, final
+
+from smart_speed.config import EntropyConfig
+from smart_speed.drafters.base import Drafter, NoDrafter
+from smart_speed.drafters.model import ModelDrafter
+from smart_speed.ending import OutputText
+from smart_speed.engines.base import LoadedModel
+from smart_speed.entropy import LawFacts
+from smart_speed.errors import ConfigError, SmartSpeedError, check_that
+from smart_speed.generation import Generation, Job, Result, Round
+from smart_speed.laws import Array, Chance, Law, Proposal, Scores, SeededChance
+from smart_speed.prompting import Prompt, encode_prompt, shared_len
+from smart_speed.records import RoundRecord, SequenceRecord
+from smart_speed.sampling import Sampling
+from smart_speed.stopping.base import DraftView
+from smart_speed.stopwatch import Stopwatch
+from smart_speed.verification.base import TargetLaws
+
+__all__ = ["EntropyBasedSpeculativeDecoder", "EntropyConfig", "Generation", "Result", "Round"]
+
+
+class Draft(NamedTuple):
+    """What the drafter wrote in one round, and why it stopped."""
+
+    proposal: Proposal
+    facts: tuple[LawFacts, ...]
+    stop_reason: str
+
+
+@final
+class EntropyBasedSpeculativeDecoder:
+    """A verifier, a drafter, and the entropy of the latter to decide how far it writes ahead.
+
+    Keeps both caches between calls: a prompt that begins as the last text did, such as a chat
+    that goes on, is read only from where it differs.
+    """
+
+    def __init__(
+        self,
+        verifier: LoadedModel,
+        drafter: LoadedModel | Drafter | None = None,
+        config: EntropyConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Pair the models.
+
+        Args:
+            verifier: The model whose text is wanted.
+            drafter: What writes ahead; ``None`` for plain decoding.
+            config: How to draft and verify. ``None`` means ``EntropyConfig()``, or plain decoding
+                where there is no drafter.
+            clock: Returns seconds.
+
+        Raises:
+            VocabularyError: If the models disagree on any token.
+            ConfigError: If there is no drafter and the strategy is not "plain".
+        """
+        self.config = config or EntropyConfig(strategy="absolute" if drafter else "plain")
+        plain = self.config.draft_cap == 0
+        if drafter is None and not plain:
+            raise ConfigError(
+                f"strategy must be 'plain' without a drafter, got {self.config.strategy!r}."
+            )
+        if isinstance(drafter, LoadedModel):
+            drafter = ModelDrafter.for_verifier(drafter, verifier)
+        self.verifier = verifier
+        self.drafter: Drafter = NoDrafter() if drafter is None or plain else drafter
+        self._strategy = self.config.build_strategy()
+        self._measure = self.config.build_measure()
+        self._clock = clock
+        self._text: list[int] = []
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        verifier: str = "default",
+        drafter: str | None = "default",
+        config: EntropyConfig | None = None,
+        **options: Any,
+    ) -> "EntropyBasedSpeculativeDecoder":
+        """Load models and pair them.
+
+        Args:
+            verifier: A folder, GGUF file or hub id, or "default" for the embedded model.
+            drafter: The same, or "ngram", or "layers:N" for the verifier's first N layers, or
+                ``None`` for plain decoding.
+            config: How to draft and verify.
+            options: Fields of ``smart_speed.loading.LoadOptions``: engine, device, dtype, threads …
+        """
+        from smart_speed.loading import LoadOptions, load_drafter, load_verifier
+
+        load = LoadOptions(**options)
+        loaded = load_verifier(verifier, load)
+        return cls(loaded, load_drafter(drafter, loaded, load) if drafter else None, config)
+
+    def generate(self, prompt: Prompt, **settings: Any) -> Result:
+        """Answer a prompt; settings and errors are those of ``stream``."""
+        return self.stream(prompt, **settings).finish()
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = 128,
+        sampling: Sampling | None = None,
+        prompt_id: str = "",
+        condition: str | None = None,
+        chance: Chance | None = None,
+    ) -> Generation:
+        """Read a prompt and return its answer in the making.
+
+        Args:
+            prompt: A text, its tokens, or the messages of a chat, which are put into the model's
+                own template. An empty one becomes the model's begin-of-text token.
+            max_new_tokens: The most tokens of the output; 0 gives an empty one.
+            sampling: Temperature and the like; the default is greedy.
+            prompt_id: Recorded, and seeds the output together with ``sampling.seed``.
+            condition: Recorded; the default is the strategy's name.
+            chance: Where randomness comes from instead of the seed.
+
+        Raises:
+            ContextLengthError: If the prompt does not leave room for one more token.
+            ConfigError: If the prompt is empty and the model knows no token to begin with.
+            NonFiniteError: If a model's logits are not a law (while iterating).
+        """
+        check_that(max_new_tokens >= 0, "max_new_tokens", "at least 0", max_new_tokens)
+        sampling = sampling or Sampling()
+        rule = self.config.build_rule(greedy=sampling.greedy)
+        text = encode_prompt(prompt, self.verifier)
+        room = self.verifier.model.context_len - len(text)
+        start = self._clock()
+        reused_len = self._prefill(text)
+        opening = SequenceRecord(
+            condition=condition or self.config.name,
+            prompt_id=prompt_id,
+            seed=sampling.seed,
+            status="ok",
+            lossless=rule.lossless,
+            engine=self.verifier.engine,
+            prompt_len=len(text),
+            reused_len=reused_len,
+            output_len=0,
+            finish_reason=None,
+            prefill_s=self._clock() - start,
+            decode_s=0.0,
+            rounds=(),
+        )
+        job = Job(
+            text=text,
+            end_len=len(text) + min(max_new_tokens, room),
+            sampling=sampling,
+            output=OutputText(self.verifier.tokenizer, sampling),
+            chance=chance or SeededChance(sampling.seed, zlib.crc32(prompt_id.encode())),
+        )
+        return Generation(
+            self._rounds(job),
+            job,
+            opening,
+            limit_reason="length" if max_new_tokens <= room else "context",
+            clock=self._clock,
+        )
+
+    def _prefill(self, prompt: list[int]) -> int:
+        """Bring both caches to all of a prompt but its last token; return how much was reused."""
+        verifier = self.verifier.model
+        shared = shared_len(self._text, prompt[:-1])
+        self._text = prompt
+        verifier.rollback(min(shared, verifier.cached_len))
+        self.drafter.rollback(shared)
+        reused_len = verifier.cached_len
+        if unread := prompt[reused_len:-1]:
+            verifier.feed(unread, last=0)
+        self.drafter.prefill(prompt)
+        return reused_len
+
+    def forget(self) -> None:
+        """Empty both caches, for instance after an exception has left them in doubt."""
+        self._text = []
+        self.verifier.model.rollback(0)
+        self.drafter.rollback(0)
+
+    def _rounds(self, job: Job) -> Iterator[Round]:
+        """Continue a prefilled text, round by round, until it ends."""
+        text, verifier, strategy = job.text, self.verifier.model, self._strategy
+        rule = self.config.build_rule(greedy=job.sampling.greedy)
+        state, record, finish_reason = strategy.initial_state(), None, None
+        while finish_reason is None and job.budget >= 0:
+            if self._text is not text:
+                raise SmartSpeedError("A decoder writes one text at a time, and has begun another.")
+            watch = Stopwatch(self._clock)
+            if record is not None:
+                state = strategy.after_round(state, record)
+                watch.lap("strategy_s")
+            context_len = len(text)
+            draft = self._draft(job, state, watch)
+            proposed = draft.proposal.tokens
+
+            watch.skip()
+            unseen = [*text[verifier.cached_len :], *proposed]
+            rows = verifier.feed(unseen, last=len(proposed) + 1)
+            watch.lap("verifier_s")
+            target = _target_laws(job, rows, proposed)
+            verdict = rule.verify(draft.proposal, target, job.chance)
+            kept = [*proposed[: verdict.accepted_len], verdict.next_token]
+            emitted, finish_reason = job.output.add(kept)
+            text += emitted
+            verifier.rollback(len(text) - 1)
+            self.drafter.rollback(len(text) - 1)
+
+            record = RoundRecord(
+                context_len=context_len,
+                entropies_nats=tuple(facts.entropy_nats for facts in draft.facts),
+                draft_len=len(proposed),
+                accepted_len=min(verdict.accepted_len, len(emitted)),
+                emitted_len=len(emitted),
+                stop_reason=draft.stop_reason,
+                round_s=watch.total(),
+                **watch.by_phase(),
+            )
+            yield Round(tuple(proposed), emitted, record, finish_reason)
+
+    def _draft(self, job: Job, state: Any, watch: Stopwatch) -> Draft:
+        """Draft one round: until the strategy, a cap, the budget or end of text says stop."""
+        config, strategy, sampling = self.config, self._strategy, job.sampling
+        keep_last = config.stop_placement == "after"
+        tokens: list[int] = []
+        laws: list[Law] = []
+        facts: list[LawFacts] = []
+        limit, reason = self._limit(job.budget, strategy.max_len(state))
+        while len(tokens) < limit:
+            watch.skip()
+            scores = self.drafter.scores_after(job.text, tokens)
+            watch.lap("drafter_s")
+            measured = scores
+            if config.entropy_of == "sampled":
+                measured = sampling.shape(scores, chain(job.text, tokens))
+            facts.append(self._measure(measured))
+            watch.lap("entropy_s")
+            stop = None
+            if len(tokens) + keep_last >= config.min_draft_len:
+                stop = strategy.reason_to_stop(DraftView(tuple(facts)), state)
+            watch.lap("strategy_s")
+            if stop is not None and not keep_last:
+                reason = stop
+                break
+            laws.append(sampling.law(scores, chain(job.text, tokens)))
+            tokens.append(job.chance.draw(laws[-1]))
+            if stop is not None or tokens[-1] in job.output.ending_tokens:
+                reason = stop or "eos"
+                break
+        return Draft(Proposal(tokens, laws), tuple(facts), reason)
+
+    def _limit(self, budget: int, own: int | None) -> tuple[int, str]:
+        """Return the most tokens that this round may draft, and what says so."""
+        config = self.config
+        caps = [(config.draft_cap, "max_draft_len"), (budget, "budget")]
+        if own is not None:
+            caps.append((max(own, config.min_draft_len), config.strategy))
+        return min(caps, key=lambda cap: cap[0])
+
+
+def _target_laws(job: Job, rows: Array, proposed: Sequence[int]) -> TargetLaws:
+    """Return the verifier's law at each position of a proposal, shaped when it is asked for."""
+    return lambda position: job.sampling.law(
+        Scores(rows[position]), chain(job.text, proposed[:position])
+    )

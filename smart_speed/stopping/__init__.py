@@ -1,0 +1,1 @@
+"""Stopping strategies: how long to draft. One file each; ``base`` holds the protocol."""

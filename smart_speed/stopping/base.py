@@ -1,0 +1,77 @@
+"""When should the drafter stop?
+
+A strategy is asked before every draft token. It sees the facts of this round's draft laws, the
+last of which belongs to the token *about to be drawn*. It must not look at the drawn tokens: a
+decision that depends on a token may only take effect after that token (docs/correctness.md), or
+the output law is no longer the verifier's.
+
+The cap on draft length, end of text and the token budget are the decoder's business.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, final, runtime_checkable
+
+from smart_speed.entropy import LawFacts
+from smart_speed.records import RoundRecord
+
+State = TypeVar("State")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DraftView:
+    """All that a strategy may know about the round so far: one entry per drafter pass."""
+
+    facts: tuple[LawFacts, ...]
+
+    @property
+    def first(self) -> LawFacts:
+        """Facts of the round's first law."""
+        return self.facts[0]
+
+    @property
+    def latest(self) -> LawFacts:
+        """Facts of the law of the token about to be drawn."""
+        return self.facts[-1]
+
+
+@runtime_checkable
+class StoppingStrategy(Protocol[State]):
+    """Settings are fields of the strategy; whatever changes lives in ``State``."""
+
+    def initial_state(self) -> State:
+        """The state at the start of a sequence."""
+        ...
+
+    def max_len(self, state: State) -> int | None:
+        """The most tokens this round may draft, if that is known before it begins. Pure.
+
+        A rule that counts says so here rather than stop by ``reason_to_stop``, which would cost
+        it the drafter pass of a token that is never proposed.
+        """
+        ...
+
+    def reason_to_stop(self, draft: DraftView, state: State) -> str | None:
+        """A short label if drafting should stop here, else ``None``. Pure."""
+        ...
+
+    def after_round(self, state: State, outcome: RoundRecord) -> State:
+        """The state for the next round, given what the verifier kept. Pure."""
+        ...
+
+
+class Memoryless(ABC):
+    """A strategy to which every round is the first."""
+
+    def initial_state(self) -> None:
+        return None
+
+    def max_len(self, state: None) -> int | None:
+        return None
+
+    @abstractmethod
+    def reason_to_stop(self, draft: DraftView, state: None) -> str | None: ...
+
+    def after_round(self, state: None, outcome: RoundRecord) -> None:
+        return None

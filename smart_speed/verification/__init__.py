@@ -1,0 +1,1 @@
+"""Verification rules: which proposed tokens stay, and what follows them."""

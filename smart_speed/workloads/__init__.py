@@ -1,0 +1,1 @@
+"""Workloads: the prompts that an experiment runs over."""

@@ -1,0 +1,151 @@
+"""Lossless means proved: the output law of the shipped loop, enumerated, is the verifier's.
+
+Each test names the change it must catch.
+"""
+
+from typing import Any
+
+import pytest
+
+from smart_speed.config import STRATEGIES, EntropyConfig
+from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.model import ModelDrafter
+from smart_speed.drafters.ngram import NgramDrafter
+from smart_speed.laws import Proposal
+from smart_speed.sampling import Sampling
+from smart_speed.speculative_decoding import Draft, EntropyBasedSpeculativeDecoder
+from tests.law.enumeration import (
+    OutputLaw,
+    enumerate_outputs,
+    random_model,
+    total_variation,
+    verifier_law,
+)
+
+PROMPT = [0, 1, 0]
+LENGTH = 3
+EXACT = 1e-12
+
+# Thresholds in the middle of what three tokens can have, so that every rule sometimes fires.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "absolute": {"theta_abs": 0.7},
+    "relative": {"theta_rel": 1.1},
+    "window": {"theta_abs": 0.7, "window_size": 2},
+    "combined": {"theta_abs": 0.8, "theta_rel": 1.2},
+    "adaptive": {"warmup": 1, "z": 0.0},
+    "confidence": {"theta_conf": 0.6},
+    "heuristic": {"start_len": 1},
+    "adaedl": {"adaedl_gamma": 0.5},
+    "ema": {"tiers": (1, 2), "ema_alpha": 0.9},
+}
+
+
+def make_drafter(kind: str, seed: int) -> Drafter:
+    if kind == "ngram":
+        return NgramDrafter(max_order=2)
+    return ModelDrafter(random_model(seed + 1000, order=1).model, vocab_size=3)
+
+
+def make_config(strategy: str, **settings: Any) -> EntropyConfig:
+    cap: dict[str, Any] = {} if strategy == "plain" else {"max_draft_len": 2}
+    return EntropyConfig(strategy=strategy, **cap, **SETTINGS.get(strategy, {}), **settings)
+
+
+def output_law(config: EntropyConfig, drafter: str, sampling: Sampling, seed: int) -> OutputLaw:
+    decoder = EntropyBasedSpeculativeDecoder(
+        random_model(seed), make_drafter(drafter, seed), config
+    )
+    return enumerate_outputs(
+        lambda chance: (
+            decoder.generate(PROMPT, max_new_tokens=LENGTH, sampling=sampling, chance=chance).tokens
+        )
+    )
+
+
+def distance(config: EntropyConfig, drafter: str, sampling: Sampling, seed: int = 0) -> float:
+    expected = verifier_law(random_model(seed), PROMPT, LENGTH, sampling)
+    found = output_law(config, drafter, sampling, seed)
+    assert sum(found.values()) == pytest.approx(1, abs=EXACT)
+    return total_variation(expected, found)
+
+
+@pytest.mark.parametrize("drafter", ["model", "ngram"])
+@pytest.mark.parametrize("placement", ["after", "before"])
+@pytest.mark.parametrize("rule", ["speculative", "block"])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_and_rule_keeps_the_law(
+    strategy: str, rule: Any, placement: Any, drafter: str
+) -> None:
+    """Catches: the residual drawn after a forced stop; a ratio the wrong way round; a bonus token
+    from the wrong row; a draft law other than the one that was drawn from."""
+    config = make_config(strategy, verification=rule, stop_placement=placement)
+    assert distance(config, drafter, Sampling(temperature=1.0)) <= EXACT
+
+
+@pytest.mark.parametrize("drafter", ["model", "ngram"])
+@pytest.mark.parametrize("rule", ["speculative", "block"])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=0.6),
+        Sampling(temperature=1.3, top_k=2),
+        Sampling(temperature=1.0, top_p=0.8),
+        Sampling(temperature=1.0, min_p=0.3),
+        Sampling(temperature=0.9, repetition_penalty=1.7),
+        Sampling(temperature=0.9, repetition_penalty=1.3, top_k=2, top_p=0.9, min_p=0.1),
+        Sampling(temperature=1.0, ignore_eos=True),
+        Sampling(temperature=1.0, stop_tokens=(1,)),
+    ],
+    ids=repr,
+)
+def test_every_processor_keeps_the_law(sampling: Sampling, rule: Any, drafter: str) -> None:
+    """Catches: processors that shape one law and not the other; a repetition penalty that does not
+    see the drafted tokens; supports that differ between the two laws."""
+    config = make_config("absolute", verification=rule, entropy_of="sampled")
+    assert distance(config, drafter, sampling) <= EXACT
+
+
+@pytest.mark.parametrize("rule", ["speculative", "block"])
+@pytest.mark.parametrize("seed", range(20))
+def test_many_random_pairs_keep_the_law(seed: int, rule: Any) -> None:
+    """Catches: an error that one lucky pair of models would hide."""
+    config = make_config("absolute", verification=rule, stop_placement="before", min_draft_len=1)
+    assert distance(config, "model", Sampling(temperature=1.0), seed) <= EXACT
+
+
+@pytest.mark.parametrize("drafter", ["model", "ngram"])
+@pytest.mark.parametrize("rule", ["auto", "greedy", "speculative", "block"])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_at_temperature_zero_the_law_is_one_text(strategy: str, rule: Any, drafter: str) -> None:
+    """Catches: temperature 0 treated as a small temperature."""
+    config = make_config(strategy, verification=rule)
+    found = output_law(config, drafter, Sampling(), 3)
+    assert found == verifier_law(random_model(3), PROMPT, LENGTH, Sampling())
+    assert len(found) == 1
+
+
+def _cut_where_a_token_was_unlikely(draft: Draft, *, keep: bool) -> Draft:
+    """End a draft at the first token of low probability, with or without that token."""
+    tokens, laws = draft.proposal.tokens, draft.proposal.laws
+    for index, (token, law) in enumerate(zip(tokens, laws, strict=True)):
+        if law.prob_of(token) < 0.4:
+            end = index + keep
+            return draft._replace(proposal=Proposal(tokens[:end], laws[:end]))
+    return draft
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_peeking_at_a_drawn_token_biases_the_law_unless_the_token_is_kept(
+    keep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule that strategies never see tokens, shown to be needed: dropping one that its own
+    probability condemned must *fail* to match, stopping after it must not."""
+    original = EntropyBasedSpeculativeDecoder._draft
+    monkeypatch.setattr(
+        EntropyBasedSpeculativeDecoder,
+        "_draft",
+        lambda self, *args: _cut_where_a_token_was_unlikely(original(self, *args), keep=keep),
+    )
+    config = make_config("fixed", verification="speculative")
+    worst = max(distance(config, "model", Sampling(temperature=1.0), seed) for seed in range(2))
+    assert (worst <= EXACT) if keep else (worst > 0.01)
