@@ -46,7 +46,7 @@ class _Kind:
 
     def settings(self) -> dict[str, Any]:
         """Return every setting that the strategy reads, with its default."""
-        if not dataclasses.is_dataclass(self.build):
+        if "options" in self.required or not dataclasses.is_dataclass(self.build):
             return dict.fromkeys(self.reads) | dict(self.required)
         own = {
             item.name: item.default
@@ -254,7 +254,7 @@ class EntropyConfig:
         for key in settings:
             if key not in _FIELDS:
                 raise unknown_name("setting", key, _FIELDS)
-        values = {
+        values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in settings.items()
         }

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from smart_speed.engines.base import CachedModel
-from smart_speed.prompting import shared_len
+from smart_speed.engines.base import CachedModel, shared_len
 
 
 @final
@@ -26,7 +25,7 @@ class Divergence:
     tokens: tuple[int | None, int | None]
     """What the reference and the other output hold there; ``None`` where one has ended."""
     logit_gap: float
-    """How much likelier the verifier, fed token by token, finds the reference's token, in logits."""
+    """Logit of the reference's token less the other's, the verifier being fed token by token."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

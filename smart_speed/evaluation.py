@@ -108,7 +108,9 @@ def speedup(records: Records, baseline: Records, *, resamples: int = 2000) -> In
         if r.status == "ok" and (other := known.get((r.prompt_id, r.seed))) is not None
     ]
     table = np.array(pairs, dtype=np.float64).reshape(-1, 4)
-    return bootstrap(table, lambda sums: sums[..., 0] / sums[..., 1] / sums[..., 2] * sums[..., 3], resamples)
+    return bootstrap(
+        table, lambda sums: sums[..., 0] / sums[..., 1] / sums[..., 2] * sums[..., 3], resamples
+    )
 
 
 def bootstrap(

@@ -17,7 +17,7 @@ from smart_speed.engines.embedded import embedded_model
 from smart_speed.errors import ConfigError, EngineMissingError, check_that, unknown_name
 
 ENGINES = ("hf", "llama_cpp", "toy")
-_INSTALLS = {
+INSTALLS = {
     "hf": ("transformers", "pip install 'smart-speed[hf]'"),
     "llama_cpp": ("llama_cpp", "pip install 'smart-speed[llama]'"),
 }
@@ -78,8 +78,8 @@ class LoadOptions:
                     f"{name} must be left out with engine {engine!r}, which does not read it, "
                     f"got {getattr(self, name)!r}; {' and '.join(readers[name])} would."
                 )
-        if engine in _INSTALLS and not is_installed(engine):
-            module, command = _INSTALLS[engine]
+        if engine in INSTALLS and not is_installed(engine):
+            module, command = INSTALLS[engine]
             raise EngineMissingError(
                 f"Engine {engine!r} needs the module {module}, which is not installed: "
                 f"run `{command}`."
@@ -89,7 +89,7 @@ class LoadOptions:
 
 def is_installed(engine: str) -> bool:
     """Return whether an engine's package is there, without importing it."""
-    return engine not in _INSTALLS or importlib.util.find_spec(_INSTALLS[engine][0]) is not None
+    return engine not in INSTALLS or importlib.util.find_spec(INSTALLS[engine][0]) is not None
 
 
 def choose_engine(path: str) -> tuple[EngineName, str]:

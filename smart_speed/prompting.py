@@ -40,9 +40,3 @@ def encode_prompt(prompt: Prompt, verifier: LoadedModel) -> list[int]:
             f"The prompt must be shorter than the context of {room} tokens, got {len(tokens)}."
         )
     return tokens
-
-
-def shared_len(old: Sequence[int], new: Sequence[int]) -> int:
-    """Return how many leading tokens two texts have in common."""
-    pairs = enumerate(zip(old, new, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))

@@ -105,12 +105,12 @@ class SequenceRecord:
         if (schema := values.pop("schema", None)) != SCHEMA:
             raise ConfigError(f"schema of a record must be {SCHEMA}, got {schema!r}.")
         try:
-            columns = values.pop("rounds")
+            columns = dict(values.pop("rounds"))
             columns["entropies_nats"] = [tuple(row) for row in columns["entropies_nats"]]
-            rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
-            rounds = tuple(RoundRecord(**dict(zip(_COLUMNS, row, strict=True))) for row in rows)
+            rows = zip(*columns.values(), strict=True)
+            rounds = tuple(RoundRecord(**dict(zip(columns, row, strict=True))) for row in rows)
             return cls(**values, rounds=rounds)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"A record must hold exactly the fields written here: {error}."
             ) from error

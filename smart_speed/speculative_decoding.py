@@ -10,12 +10,12 @@ from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter, NoDrafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.ending import OutputText
-from smart_speed.engines.base import LoadedModel
+from smart_speed.engines.base import LoadedModel, read_ahead
 from smart_speed.entropy import LawFacts
 from smart_speed.errors import ConfigError, SmartSpeedError, check_that
 from smart_speed.generation import Generation, Job, Result, Round
 from smart_speed.laws import Array, Chance, Law, Proposal, Scores, SeededChance
-from smart_speed.prompting import Prompt, encode_prompt, shared_len
+from smart_speed.prompting import Prompt, encode_prompt
 from smart_speed.records import RoundRecord, SequenceRecord
 from smart_speed.sampling import Sampling
 from smart_speed.stopping.base import DraftView
@@ -136,7 +136,9 @@ class EntropyBasedSpeculativeDecoder:
         text = encode_prompt(prompt, self.verifier)
         room = self.verifier.model.context_len - len(text)
         start = self._clock()
-        reused_len = self._prefill(text)
+        self._text = text
+        reused_len = read_ahead(self.verifier.model, text)
+        self.drafter.prefill(text)
         opening = SequenceRecord(
             condition=condition or self.config.name,
             prompt_id=prompt_id,
@@ -160,25 +162,12 @@ class EntropyBasedSpeculativeDecoder:
             chance=chance or SeededChance(sampling.seed, zlib.crc32(prompt_id.encode())),
         )
         return Generation(
-            self._rounds(job),
+            self._rounds_or_forget(job),
             job,
             opening,
             limit_reason="length" if max_new_tokens <= room else "context",
             clock=self._clock,
         )
-
-    def _prefill(self, prompt: list[int]) -> int:
-        """Bring both caches to all of a prompt but its last token; return how much was reused."""
-        verifier = self.verifier.model
-        shared = shared_len(self._text, prompt[:-1])
-        self._text = prompt
-        verifier.rollback(min(shared, verifier.cached_len))
-        self.drafter.rollback(shared)
-        reused_len = verifier.cached_len
-        if unread := prompt[reused_len:-1]:
-            verifier.feed(unread, last=0)
-        self.drafter.prefill(prompt)
-        return reused_len
 
     def forget(self) -> None:
         """Empty both caches, for instance after an exception has left them in doubt."""
@@ -186,14 +175,24 @@ class EntropyBasedSpeculativeDecoder:
         self.verifier.model.rollback(0)
         self.drafter.rollback(0)
 
+    def _rounds_or_forget(self, job: Job) -> Iterator[Round]:
+        """Run the loop, and leave no half-written cache behind if it fails."""
+        try:
+            yield from self._rounds(job)
+        except GeneratorExit:
+            raise  # abandoned between two rounds, where caches are whole
+        except BaseException:
+            self.forget()
+            raise
+
     def _rounds(self, job: Job) -> Iterator[Round]:
         """Continue a prefilled text, round by round, until it ends."""
         text, verifier, strategy = job.text, self.verifier.model, self._strategy
         rule = self.config.build_rule(greedy=job.sampling.greedy)
         state, record, finish_reason = strategy.initial_state(), None, None
         while finish_reason is None and job.budget >= 0:
-            if self._text is not text:
-                raise SmartSpeedError("A decoder writes one text at a time, and has begun another.")
+            if self._text is not text or verifier.cached_len != len(text) - 1:
+                raise SmartSpeedError("A model writes one text at a time, and has begun another.")
             watch = Stopwatch(self._clock)
             if record is not None:
                 state = strategy.after_round(state, record)

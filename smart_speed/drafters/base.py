@@ -20,7 +20,10 @@ class Drafter(Protocol):
         ...
 
     def prefill(self, text: Sequence[int]) -> None:
-        """Read a text but for its last token, ahead of its first round."""
+        """Read a new text but for its last token, ahead of its first round.
+
+        What the drafter knows of the text before is kept as far as the two begin alike.
+        """
         ...
 
     def scores_after(self, text: Sequence[int], proposal: Sequence[int]) -> Scores:
@@ -33,7 +36,7 @@ class Drafter(Protocol):
         ...
 
     def rollback(self, to_len: int) -> None:
-        """Forget everything past the first ``to_len`` tokens, if it was seen at all."""
+        """Forget everything past the first ``to_len`` tokens of the text, if it was seen at all."""
         ...
 
 

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from smart_speed.engines.base import CachedModel, LoadedModel, check_same_vocabulary
+from smart_speed.engines.base import CachedModel, LoadedModel, check_same_vocabulary, read_ahead
 from smart_speed.laws import Scores
 
 
@@ -38,9 +38,7 @@ class ModelDrafter:
         return cls(drafter.model, vocab_size=verifier.model.vocab_size)
 
     def prefill(self, text: Sequence[int]) -> None:
-        unseen = text[self._model.cached_len : -1]
-        if unseen:
-            self._model.feed(unseen, last=0)
+        read_ahead(self._model, text)
 
     def scores_after(self, text: Sequence[int], proposal: Sequence[int]) -> Scores:
         drafted = self._model.cached_len - len(text)

@@ -42,25 +42,27 @@ class NgramDrafter:
         self._forget()
 
     def _forget(self) -> None:
-        self._counted_len = 0
+        self._counted: list[int] = []
         self._after: dict[tuple[int, ...], _Counts] = defaultdict(dict)
         self._share = np.zeros(0)
         self._ids = np.zeros(0, dtype=np.int64)
         self._index: dict[int, int] = {}
 
     def prefill(self, text: Sequence[int]) -> None:
+        if self._counted != text[: len(self._counted)]:
+            self._forget()
         self._count(text)
 
     def _count(self, text: Sequence[int]) -> None:
         """Count what the text holds beyond what was counted; verified text never changes."""
-        if self._counted_len == len(text):
+        if len(self._counted) == len(text):
             return
-        for end in range(self._counted_len, len(text)):
+        for end in range(len(self._counted), len(text)):
             token = text[end]
             for order in range(min(self._max_order, end) + 1):
                 counts = self._after[tuple(text[end - order : end])]
                 counts[token] = counts.get(token, 0) + 1
-        self._counted_len = len(text)
+        self._counted += text[len(self._counted) :]
         unigrams = self._after[()]
         if len(unigrams) != len(self._ids):
             self._ids = np.array(sorted(unigrams), dtype=np.int64)
@@ -85,6 +87,6 @@ class NgramDrafter:
         return Scores(np.log(probs), self._ids)
 
     def rollback(self, to_len: int) -> None:
-        """Start again if the text was cut: that happens between sequences only."""
-        if to_len < self._counted_len:
+        """Start again if counted text was cut, which never happens while it is being written."""
+        if to_len < len(self._counted):
             self._forget()

@@ -36,8 +36,17 @@ class CachedModel(Protocol):
         ...
 
     @property
+    def cached_tokens(self) -> Sequence[int]:
+        """The tokens that the cache covers; not to be changed.
+
+        The model itself keeps them, so that whoever uses it next can tell what it need not read
+        again.
+        """
+        ...
+
+    @property
     def cached_len(self) -> int:
-        """How many tokens of the sequence the cache covers."""
+        """How many they are."""
         ...
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[Any, "last vocab"]:
@@ -148,3 +157,22 @@ def check_same_vocabulary(verifier: Tokenizer, drafter: Tokenizer) -> None:
         f"Drafter and verifier disagree on token {first}: {spelled[0]} and {spelled[1]} "
         f"({count} differ; sizes {sizes[1]} and {sizes[0]}). Use models that share a tokenizer."
     )
+
+
+def read_ahead(model: CachedModel, text: Sequence[int]) -> int:
+    """Bring a model's cache to all of a text but its last token.
+
+    Returns:
+        How many of those tokens were in the cache already.
+    """
+    reused_len = shared_len(model.cached_tokens, text[:-1])
+    model.rollback(reused_len)
+    if unread := text[reused_len:-1]:
+        model.feed(unread, last=0)
+    return reused_len
+
+
+def shared_len(old: Sequence[int], new: Sequence[int]) -> int:
+    """Return how many leading tokens two texts have in common."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))

