@@ -2,92 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from typing import Any, Literal, final
+from dataclasses import dataclass
+from typing import Any, Literal, final, get_args, get_type_hints
 
 from smart_speed.entropy import EntropyType, LawFacts, facts_measure
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.laws import Scores
-from smart_speed.stopping.absolute import AbsoluteEntropy
-from smart_speed.stopping.adaedl import AdaEdl
-from smart_speed.stopping.adaptive import AdaptiveEntropy
 from smart_speed.stopping.base import StoppingStrategy
-from smart_speed.stopping.combined import Combined
-from smart_speed.stopping.confidence import Confidence
-from smart_speed.stopping.ema import Ema
-from smart_speed.stopping.fixed import NeverStop
-from smart_speed.stopping.heuristic import Heuristic
-from smart_speed.stopping.relative import RelativeEntropy
-from smart_speed.stopping.svip import Svip
-from smart_speed.stopping.window import WindowEntropy
+from smart_speed.strategies import STRATEGIES, kind_of
 from smart_speed.verification.base import VerificationRule
 from smart_speed.verification.block import BlockVerification
 from smart_speed.verification.greedy import GreedyMatch
 from smart_speed.verification.speculative import SpeculativeSampling
-
-PLUGIN_GROUP = "smart_speed.strategies"
-"""Entry points of this group name callables that build a strategy from ``options``."""
-
-Build = Callable[..., StoppingStrategy[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How a strategy is built from flat settings."""
-
-    build: Build
-    max_draft_len: int
-    """Cap where none is set: the published one, or 8."""
-    required: Mapping[str, Any] = field(default_factory=dict)
-    """Values of settings for which the strategy itself has no default."""
-    reads: tuple[str, ...] = ()
-    """Settings it reads besides those of its own fields."""
-
-    def settings(self) -> dict[str, Any]:
-        """Return every setting that the strategy reads, with its default."""
-        if "options" in self.required or not dataclasses.is_dataclass(self.build):
-            return dict.fromkeys(self.reads) | dict(self.required)
-        own = {
-            item.name: item.default
-            for item in dataclasses.fields(self.build)
-            if item.default is not dataclasses.MISSING
-        }
-        return own | dict(self.required)
-
-
-def _combined(
-    *, theta_abs: float, theta_rel: float, window_size: int | None, require_all: bool
-) -> Combined:
-    """Compose absolute (or window, if a window is given) with relative."""
-    level: StoppingStrategy[Any] = (
-        AbsoluteEntropy(theta_abs=theta_abs)
-        if window_size is None
-        else WindowEntropy(theta_abs=theta_abs, window_size=window_size)
-    )
-    parts = (level, RelativeEntropy(theta_rel=theta_rel))
-    return Combined(parts=parts, require_all=require_all)
-
-
-STRATEGIES: Mapping[str, _Kind] = {
-    "plain": _Kind(NeverStop, max_draft_len=0),
-    "fixed": _Kind(NeverStop, max_draft_len=5),
-    "absolute": _Kind(AbsoluteEntropy, max_draft_len=8, required={"theta_abs": 1.0}),
-    "relative": _Kind(RelativeEntropy, max_draft_len=8, required={"theta_rel": 1.6}),
-    "window": _Kind(WindowEntropy, max_draft_len=8, required={"theta_abs": 1.0}),
-    "combined": _Kind(
-        _combined,
-        max_draft_len=8,
-        required={"theta_abs": 1.0, "theta_rel": 1.6, "window_size": None, "require_all": False},
-    ),
-    "adaptive": _Kind(AdaptiveEntropy, max_draft_len=8),
-    "confidence": _Kind(Confidence, max_draft_len=20),
-    "heuristic": _Kind(Heuristic, max_draft_len=20),
-    "svip": _Kind(Svip, max_draft_len=40),
-    "adaedl": _Kind(AdaEdl, max_draft_len=20),
-    "ema": _Kind(Ema, max_draft_len=7),
-}
-"""The built-in strategies; a plug-in's name must not be among them."""
 
 _RULES: Mapping[str, Callable[[], VerificationRule]] = {
     "greedy": GreedyMatch,
@@ -111,9 +37,10 @@ class EntropyConfig:
     """Most tokens a round may draft. ``None``: a rival's published cap, 5 for fixed, else 8."""
     min_draft_len: int = 0
     """Tokens that a round drafts before the strategy is asked."""
-    stop_placement: Literal["after", "before"] = "after"
+    stop_placement: Literal["after", "before"] | None = None
     """Whether the token whose law was uncertain is still proposed ("after"; its drafter pass is
-    already paid) or not ("before")."""
+    already paid) or not ("before"; the verifier's pass is narrower). ``None``: "before" for the
+    entropy strategies of this project, "after", as published, for its rivals."""
     entropy_type: EntropyType = "shannon"
     entropy_of: Literal["raw", "sampled"] = "raw"
     """The law that is measured: the drafter's own, or the one that is drawn from."""
@@ -145,7 +72,7 @@ class EntropyConfig:
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
-                raise unknown_name(name, getattr(self, name), known)
+                raise unknown_name(name, str(getattr(self, name)), filter(None, known))
         cap = self.max_draft_len
         check_that(cap is None or cap >= 0, "max_draft_len", "at least 0", cap)
         check_that(self.min_draft_len >= 0, "min_draft_len", "at least 0", self.min_draft_len)
@@ -172,7 +99,12 @@ class EntropyConfig:
         """The most tokens a round may draft, defaults resolved."""
         if self.max_draft_len is not None and self.strategy != "plain":
             return self.max_draft_len
-        return _kind(self.strategy).max_draft_len
+        return kind_of(self.strategy).max_draft_len
+
+    @property
+    def keeps_uncertain(self) -> bool:
+        """Whether the token whose law was uncertain is still proposed."""
+        return (self.stop_placement or kind_of(self.strategy).stop_placement) == "after"
 
     def build_strategy(self) -> StoppingStrategy[Any]:
         """Return the strategy with its settings.
@@ -181,7 +113,7 @@ class EntropyConfig:
             ConfigError: If the name is unknown, a value breaks a rule, or a setting is given that
                 the strategy would not read.
         """
-        kind = _kind(self.strategy)
+        kind = kind_of(self.strategy)
         given = {
             name: getattr(self, name)
             for name in _STRATEGY_SETTINGS
@@ -201,7 +133,13 @@ class EntropyConfig:
                 f"got {self.max_draft_len!r}."
             )
         if "options" in reads:
-            return kind.build(**(self.options or {}))
+            try:
+                return kind.build(**(self.options or {}))
+            except TypeError as error:
+                raise ConfigError(
+                    f"options must be those of strategy {self.strategy!r}, got {self.options!r}: "
+                    f"{error}."
+                ) from error
         return kind.build(**(dict(kind.required) | given))
 
     def build_rule(self, *, greedy: bool) -> VerificationRule:
@@ -228,8 +166,8 @@ class EntropyConfig:
         """Return the function that measures a draft law."""
         return facts_measure(
             self.entropy_type,
-            order=2.0 if self.renyi_order is None else self.renyi_order,
-            k=50 if self.entropy_top_k is None else self.entropy_top_k,
+            order=_RENYI_ORDER if self.renyi_order is None else self.renyi_order,
+            k=_TOP_K if self.entropy_top_k is None else self.entropy_top_k,
         )
 
     @property
@@ -239,44 +177,49 @@ class EntropyConfig:
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting that is in force, defaults included, for a manifest."""
-        kind = _kind(self.strategy)
+        kind = kind_of(self.strategy)
         given = {key: value for key in _FIELDS if (value := getattr(self, key)) is not None}
-        cap = {} if self.strategy == "plain" else {"max_draft_len": self.draft_cap}
-        return kind.settings() | cap | given
+        defaults = kind.settings()
+        if self.strategy != "plain":
+            defaults["max_draft_len"] = self.draft_cap
+            defaults["stop_placement"] = kind.stop_placement
+        if self.entropy_type == "renyi":
+            defaults["renyi_order"] = _RENYI_ORDER
+        if self.entropy_type == "topk":
+            defaults["entropy_top_k"] = _TOP_K
+        return defaults | given
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "EntropyConfig":
         """Build from parsed TOML or JSON.
 
         Raises:
-            ConfigError: If a key is unknown, with the nearest name and the full list.
+            ConfigError: If a key is unknown, with the nearest name and the full list, or a value
+                is of another type.
         """
         for key in settings:
             if key not in _FIELDS:
                 raise unknown_name("setting", key, _FIELDS)
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in settings.items()
-        }
+        values: dict[str, Any] = {}
+        hints = get_type_hints(cls)
+        for key, value in settings.items():
+            values[key] = tuple(value) if isinstance(value, list) else value
+            kinds = [kind for kind in _KINDS if kind in (hints[key], *get_args(hints[key]))]
+            for kind in kinds:
+                fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+                fits = fits or (kind is float and isinstance(value, int) and value is not True)
+                check_that(fits, key, _KINDS[kind], value)
         return cls(**values)
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+_RENYI_ORDER = 2.0
+_TOP_K = 50
 _FIELDS = tuple(item.name for item in dataclasses.fields(EntropyConfig))
 _STRATEGY_SETTINGS = _FIELDS[_FIELDS.index("theta_abs") :]
 _CHOICES = {
-    "stop_placement": ("after", "before"),
+    "stop_placement": (None, "after", "before"),
     "entropy_type": ("shannon", "renyi", "topk"),
     "entropy_of": ("raw", "sampled"),
     "verification": ("auto", *_RULES),
 }
-
-
-def _kind(strategy: str) -> _Kind:
-    """Look a strategy up: built-in ones first, then plug-ins, loaded only when asked for."""
-    if strategy in STRATEGIES:
-        return STRATEGIES[strategy]
-    plugins = entry_points(group=PLUGIN_GROUP)
-    for plugin in plugins:
-        if plugin.name == strategy:
-            return _Kind(plugin.load(), max_draft_len=8, required={"options": {}})
-    raise unknown_name("strategy", strategy, [*STRATEGIES, *(plugin.name for plugin in plugins)])

@@ -1,8 +1,9 @@
-"""Where two texts that should be one part, and how near to a tie the verifier was there.
+"""Where two texts that should be one part, and whether the engine's rounding explains it.
 
-Engines compute a pass of several tokens with other kernels than a pass of one, so that the last
-digits of logits differ. Where the two likeliest tokens are that close, greedy decoding may take
-either. Such a near-tie is counted and shown, never hidden; anything else is a bug.
+Engines compute a pass of several tokens with other kernels than a pass of one, so logits differ
+in their last digits, and by more where activations are rounded to eight bits between layers.
+Where the two likeliest tokens are closer than that, greedy decoding may take either. Such a
+near-tie is counted and shown, never hidden; any other divergence is a bug.
 """
 
 import dataclasses
@@ -10,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import array_api_compat
+import numpy as np
+
 from smart_speed.engines.base import CachedModel, shared_len
+from smart_speed.laws import Array, wide
+
+_WIDTHS = (2, 3, 8)
+"""Tokens a pass, to see what the width does to a logit."""
 
 
 @final
@@ -26,10 +34,17 @@ class Divergence:
     """What the reference and the other output hold there; ``None`` where one has ended."""
     logit_gap: float
     """Logit of the reference's token less the other's, the verifier being fed token by token."""
+    pass_noise: float
+    """Largest difference that feeding the same text in one pass makes to a logit there."""
+
+    @property
+    def near_tie(self) -> bool:
+        """Whether rounding explains it: both logits may be off by the noise, in either way."""
+        return abs(self.logit_gap) <= 2 * self.pass_noise
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "near_tie": self.near_tie}
 
 
 def find_divergence(
@@ -57,22 +72,37 @@ def find_divergence(
     position = shared_len(reference, other)
     if position == len(reference) == len(other):
         return None
-    pair = tuple(text[position] if position < len(text) else None for text in (reference, other))
-    gap = float("nan")
-    if None not in pair:
-        model.rollback(0)
-        text = [*prompt, *reference[:position]]
-        if before := prompt[:-1]:
-            model.feed(before, last=0)
-        # One token at a time, as plain decoding fed them.
-        for token in text[len(before) : -1]:
-            model.feed([token], last=0)
-        logits = model.feed(text[-1:], last=1)[0]
-        gap = float(logits[pair[0]] - logits[pair[1]])
+    mine, theirs = (text[position] if position < len(text) else None for text in (reference, other))
+    gap = noise = float("inf")  # nothing excuses an output that merely ends
+    if mine is not None and theirs is not None:
+        single = _last_logits(model, prompt, reference[:position], 1)
+        gap = float(single[mine] - single[theirs])
+        noise = max(
+            float(np.max(np.abs(single - _last_logits(model, prompt, reference[:position], width))))
+            for width in _WIDTHS
+        )
     return Divergence(
         prompt_id=prompt_id,
         condition=condition,
         position=position,
-        tokens=(pair[0], pair[1]),
+        tokens=(mine, theirs),
         logit_gap=gap,
+        pass_noise=noise,
     )
+
+
+def _last_logits(
+    model: CachedModel, prompt: Sequence[int], output: Sequence[int], width: int
+) -> np.ndarray:
+    """Return the logits that follow a text whose output is fed so many tokens a pass."""
+    model.rollback(0)
+    text = [*prompt, *output]
+    start = len(prompt) - 1
+    if start:
+        model.feed(text[:start], last=0)
+    logits: Array = None
+    # Counted from the end, so that the last pass has the full width.
+    first = (len(text) - start) % width
+    for at in range(start - (width - first if first else 0), len(text), width):
+        logits = model.feed(text[max(at, start) : at + width], last=1)[0]
+    return np.array(array_api_compat.to_device(wide(logits), "cpu"))

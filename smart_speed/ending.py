@@ -41,7 +41,7 @@ class OutputText:
         """Where decoding restarts: the first piece may lose a space, so a shown one is redone."""
         self.text = ""
         self._taken = 0
-        self._ended = False
+        self._cut = False
 
     @property
     def ending_tokens(self) -> frozenset[int]:
@@ -53,12 +53,10 @@ class OutputText:
         for count, token in enumerate(tokens, start=1):
             self._tokens.append(token)
             if token in self._reasons:
-                self._ended = True
                 return Kept(tuple(tokens[:count]), self._reasons[token])
             if self._stop_strings:
-                self._decode(unfinished=False)
+                self._decode()
                 if self._cut_at_stop():
-                    self._ended = True
                     return Kept(tuple(tokens[:count]), "stop")
         return Kept(tuple(tokens), None)
 
@@ -69,25 +67,42 @@ class OutputText:
             final: Whether the output has ended, so that nothing needs to be held back: neither
                 half a character nor what may be the beginning of a stop string.
         """
-        if not (self._ended and self._stop_strings):
-            self._decode(unfinished=final)
-        upto = len(self.text) if final else len(self.text) - self._possible_stop_len()
-        piece = self.text[self._taken : upto]
+        if not self._cut:
+            self._decode()
+            self._cut_at_stop()
+        text = self.whole() if final else self.text
+        upto = len(text) if final else len(text) - self._possible_stop_len()
+        piece = text[self._taken : upto]
         self._taken = max(self._taken, upto)
         return piece
 
-    def _decode(self, *, unfinished: bool) -> None:
+    def whole(self) -> str:
+        """Return the text as it is if nothing follows; changes nothing."""
+        if self._cut:
+            return self.text
+        text = self.text + self._unshown()
+        return text[: min(self._stops_in(text), default=len(text))]
+
+    def _unshown(self) -> str:
+        """Return the text of the tokens since the last complete one."""
         before = self._tokenizer.decode(self._tokens[self._anchor : self._shown])
-        after = self._tokenizer.decode(self._tokens[self._anchor :])
-        if after.endswith(_BROKEN) and not unfinished:
-            return
-        self.text += after[len(before) :]
-        self._anchor, self._shown = self._shown, len(self._tokens)
+        return self._tokenizer.decode(self._tokens[self._anchor :])[len(before) :]
+
+    def _decode(self) -> None:
+        """Append what is complete; a token that spells nothing must not become the anchor."""
+        grown = self._unshown()
+        if grown and not grown.endswith(_BROKEN):
+            self.text += grown
+            self._anchor, self._shown = self._shown, len(self._tokens)
+
+    def _stops_in(self, text: str) -> list[int]:
+        return [at for stop in self._stop_strings if (at := text.find(stop)) >= 0]
 
     def _cut_at_stop(self) -> bool:
-        found = [at for stop in self._stop_strings if (at := self.text.find(stop)) >= 0]
+        found = self._stops_in(self.text)
         if found:
             self.text = self.text[: min(found)]
+            self._cut = True
         return bool(found)
 
     def _possible_stop_len(self) -> int:

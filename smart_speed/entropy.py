@@ -84,7 +84,10 @@ def renyi_entropy(logits: Float[Array, "*batch vocab"], *, order: float) -> Floa
     shifted = _centred(logits)
     xp = array_api_compat.array_namespace(shifted)
     log_total = xp.log(xp.sum(xp.exp(shifted), axis=-1))
-    log_powers = xp.log(xp.sum(xp.exp(shifted * order), axis=-1))
+    # The stand-in for -inf may come to something when it is multiplied by a small order.
+    powers = xp.where(shifted > _NO_CHANCE, xp.exp(shifted * order), xp.zeros_like(shifted))
+    powers = xp.where(xp.isnan(shifted), shifted, powers)
+    log_powers = xp.log(xp.sum(powers, axis=-1))
     return (log_powers - order * log_total) / (1 - order)
 
 

@@ -26,7 +26,7 @@ def _rounds(records: Records) -> list[RoundRecord]:
     return [turn for record in records if record.status == "ok" for turn in record.rounds]
 
 
-def _ratio(above: float, below: float) -> float:
+def _ratio(above: int | float, below: int | float) -> float:
     """Return the ratio, NaN where there was nothing to divide by."""
     return above / below if below else float("nan")
 

@@ -77,34 +77,33 @@ class Generation:
             clock: Returns seconds.
         """
         self._source = rounds
-        self._output = job.output
+        self._job = job
         self._opening = opening
         self._limit_reason = limit_reason
         self._clock = clock
         self._rounds: list[Round] = []
-        self._pieces: list[str] = []
         self._decode_s = 0.0
-        self._exhausted = False
 
     def __iter__(self) -> Iterator[str]:
         """Yield the text that each round made certain; pieces may be empty."""
         while self._advance():
-            yield self._show(final=False)
-        yield self._show(final=True)
+            yield self._job.output.take(final=False)
+        yield self._job.output.take(final=True)
 
     def _advance(self) -> bool:
+        if self._ended:
+            return False
         start = self._clock()
         turn = next(self._source, None)
         self._decode_s += self._clock() - start
-        if turn is None:
-            self._exhausted = True
-            return False
-        self._rounds.append(turn)
-        return True
+        if turn is not None:
+            self._rounds.append(turn)
+        return turn is not None
 
-    def _show(self, *, final: bool) -> str:
-        self._pieces.append(self._output.take(final=final))
-        return self._pieces[-1]
+    @property
+    def _ended(self) -> bool:
+        stopped = bool(self._rounds) and self._rounds[-1].finish_reason is not None
+        return stopped or self._job.budget < 0
 
     def finish(self) -> Result:
         """Run to the end, whatever was iterated over so far, and return the result."""
@@ -114,8 +113,7 @@ class Generation:
 
     def result(self) -> Result:
         """Return what there is now; a generation cut short has finish reason "interrupted"."""
-        self._show(final=True)
-        reason: FinishReason = self._limit_reason if self._exhausted else "interrupted"
+        reason: FinishReason = self._limit_reason if self._job.budget < 0 else "interrupted"
         if self._rounds and self._rounds[-1].finish_reason:
             reason = self._rounds[-1].finish_reason
         tokens = tuple(token for turn in self._rounds for token in turn.emitted)
@@ -126,4 +124,4 @@ class Generation:
             decode_s=self._decode_s,
             rounds=tuple(turn.record for turn in self._rounds),
         )
-        return Result("".join(self._pieces), tokens, record, tuple(self._rounds))
+        return Result(self._job.output.whole(), tokens, record, tuple(self._rounds))

@@ -67,7 +67,10 @@ class Law:
         if self.ids.shape[0] == 1:
             return float(self.probs[0]) if int(self.ids[0]) == token else 0.0
         xp = array_api_compat.array_namespace(self.ids)
-        index = int(xp.searchsorted(self.ids, xp.asarray([token], dtype=self.ids.dtype))[0])
+        wanted = xp.full(
+            (1,), token, dtype=self.ids.dtype, device=array_api_compat.device(self.ids)
+        )
+        index = int(xp.searchsorted(self.ids, wanted)[0])
         inside = index < self.ids.shape[0] and int(self.ids[index]) == token
         return float(self.probs[index]) if inside else 0.0
 

@@ -17,6 +17,7 @@ from smart_speed.engines.embedded import embedded_model
 from smart_speed.errors import ConfigError, EngineMissingError, check_that, unknown_name
 
 ENGINES = ("hf", "llama_cpp", "toy")
+FORMATS = ("bf16", "q8_0", "q4_0")
 INSTALLS = {
     "hf": ("transformers", "pip install 'smart-speed[hf]'"),
     "llama_cpp": ("llama_cpp", "pip install 'smart-speed[llama]'"),
@@ -39,9 +40,9 @@ class LoadOptions:
     """For hf: "cpu", "cuda", "cuda:1" …; ``None`` takes a GPU if there is one."""
     dtype: str | None = None
     """For hf: "float32", "bfloat16", "float16"; ``None`` is bfloat16 on a GPU, else float32."""
-    quantize: Literal["auto", "none", "q4_0", "q8_0"] = "auto"
-    """For llama_cpp: convert to this format first; "auto" converts the default verifier alone,
-    to the format whose cost grows slowest with the width of a pass."""
+    quantize: Literal["auto", "none", "bf16", "q8_0", "q4_0"] = "auto"
+    """For llama_cpp: convert to this format first; "auto" converts the default verifier alone, to
+    the format that keeps its text and in which a wide pass costs least (docs/engines.md)."""
     threads: int | None = None
     """Cores to use; ``None`` means all that this process may run on."""
     context_len: int | None = None
@@ -52,7 +53,7 @@ class LoadOptions:
     def __post_init__(self) -> None:
         if self.engine not in ("auto", *ENGINES):
             raise unknown_name("engine", self.engine, ("auto", *ENGINES))
-        formats = ("auto", "none", "q4_0", "q8_0")
+        formats = ("auto", "none", *FORMATS)
         if self.quantize not in formats:
             raise unknown_name("quantize", self.quantize, formats)
         check_that(self.threads is None or self.threads >= 1, "threads", "at least 1", self.threads)
@@ -144,8 +145,8 @@ def _load_gguf(path: str, options: LoadOptions) -> LoadedModel:
     file = embedded_model() if path == "default" else Path(path)
     wanted = options.quantize
     if wanted == "auto" and path == "default":
-        wanted = "q4_0"
-    if wanted in ("q4_0", "q8_0"):
+        wanted = llama_files.flattest_format()
+    if wanted != "auto" and wanted != "none":
         file = llama_files.requantized(file, wanted, options.say)
     return llama_cpp.load(str(file), threads=options.threads, context_len=options.context_len)
 

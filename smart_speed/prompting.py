@@ -1,9 +1,10 @@
 """What a prompt may be, and how it becomes tokens."""
 
+import operator
 from collections.abc import Sequence
 
 from smart_speed.engines.base import LoadedModel, Message
-from smart_speed.errors import ContextLengthError, check_that
+from smart_speed.errors import ConfigError, ContextLengthError, check_that
 
 Prompt = str | Sequence[int] | Sequence[Message]
 """A text, its tokens, or the messages of a chat."""
@@ -28,7 +29,7 @@ def encode_prompt(prompt: Prompt, verifier: LoadedModel) -> list[int]:
     elif messages := [item for item in prompt if isinstance(item, dict)]:
         tokens = tokenizer.encode_chat(messages)
     else:
-        tokens = [item for item in prompt if isinstance(item, int)]
+        tokens = [_token(item) for item in prompt]
     if not tokens and tokenizer.bos_id is not None:
         tokens = [tokenizer.bos_id]
     check_that(bool(tokens), "prompt", "at least one token long for this model", prompt)
@@ -40,3 +41,11 @@ def encode_prompt(prompt: Prompt, verifier: LoadedModel) -> list[int]:
             f"The prompt must be shorter than the context of {room} tokens, got {len(tokens)}."
         )
     return tokens
+
+
+def _token(item: object) -> int:
+    """Return a token as a Python integer, whatever library it is from."""
+    try:
+        return operator.index(item)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"prompt must be made of whole numbers, got {item!r}.") from None

@@ -32,7 +32,8 @@ class RoundRecord:
     emitted_len: int
     """Tokens added to the output: ``accepted_len + 1``, or fewer if the output ended inside."""
     stop_reason: str
-    """Why drafting ended: a strategy's label, or "max_draft_len", "budget", "eos"."""
+    """Why drafting ended: a strategy's label, or "max_draft_len", "budget", "eos",
+    "drafter_context"."""
     drafter_s: float
     """Seconds in drafter passes."""
     entropy_s: float
@@ -92,7 +93,7 @@ class SequenceRecord:
 
     def to_line(self) -> str:
         """Return the record as one line of JSON."""
-        return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
+        return json.dumps(self.to_json(), allow_nan=False)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "SequenceRecord":
@@ -110,7 +111,7 @@ class SequenceRecord:
             rows = zip(*columns.values(), strict=True)
             rounds = tuple(RoundRecord(**dict(zip(columns, row, strict=True))) for row in rows)
             return cls(**values, rounds=rounds)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AssertionError) as error:
             raise ConfigError(
                 f"A record must hold exactly the fields written here: {error}."
             ) from error

@@ -79,7 +79,7 @@ class Sampling:
         scores = self._penalised(scores, context)
         if self.greedy:
             return _likeliest(scores)
-        scores = Scores(wide(scores.logits) / self.temperature, scores.ids)
+        scores = _tempered(scores, self.temperature)
         if self.top_k is not None and self.top_k < scores.logits.shape[0]:
             threshold = float(_minimum(largest(scores.logits, self.top_k)))
             scores = _where(scores, scores.logits >= threshold)
@@ -117,13 +117,26 @@ class Sampling:
         return law
 
 
+@np.errstate(invalid="ignore", over="ignore")
+def _tempered(scores: Scores, temperature: float) -> Scores:
+    """Divide the logits, the largest shifted to 0 so that no temperature overflows."""
+    logits = wide(scores.logits)
+    top = array_api_compat.array_namespace(logits).max(logits)
+    return Scores((logits - top) / temperature, scores.ids)
+
+
 def _minimum(values: Array) -> Array:
     return array_api_compat.array_namespace(values).min(values)
 
 
 def _where(scores: Scores, kept: Array) -> Scores:
     xp = array_api_compat.array_namespace(kept)
-    return scores.keep(xp.nonzero(kept)[0])
+    return _keep(scores, xp.nonzero(kept)[0])
+
+
+def _keep(scores: Scores, indices: Array) -> Scores:
+    """Narrow the support; NaN, which compares with nothing, is left for ``law`` to refuse."""
+    return scores.keep(indices) if indices.shape[0] else scores
 
 
 def _likeliest(scores: Scores) -> Scores:
@@ -159,4 +172,4 @@ def _nucleus(scores: Scores, top_p: float) -> Scores:
     order = xp.argsort(probs[candidates], descending=True, stable=True)
     ranked = probs[candidates][order]
     before = xp.cumulative_sum(ranked) - ranked
-    return scores.keep(xp.sort(candidates[order[before < top_p]]))
+    return _keep(scores, xp.sort(candidates[order[before < top_p]]))

@@ -182,7 +182,8 @@ class EntropyBasedSpeculativeDecoder:
         except GeneratorExit:
             raise  # abandoned between two rounds, where caches are whole
         except BaseException:
-            self.forget()
+            if self._text is job.text:
+                self.forget()
             raise
 
     def _rounds(self, job: Job) -> Iterator[Round]:
@@ -191,7 +192,7 @@ class EntropyBasedSpeculativeDecoder:
         rule = self.config.build_rule(greedy=job.sampling.greedy)
         state, record, finish_reason = strategy.initial_state(), None, None
         while finish_reason is None and job.budget >= 0:
-            if self._text is not text or verifier.cached_len != len(text) - 1:
+            if self._text is not text or verifier.cached_tokens != text[:-1]:
                 raise SmartSpeedError("A model writes one text at a time, and has begun another.")
             watch = Stopwatch(self._clock)
             if record is not None:
@@ -228,17 +229,17 @@ class EntropyBasedSpeculativeDecoder:
     def _draft(self, job: Job, state: Any, watch: Stopwatch) -> Draft:
         """Draft one round: until the strategy, a cap, the budget or end of text says stop."""
         config, strategy, sampling = self.config, self._strategy, job.sampling
-        keep_last = config.stop_placement == "after"
+        keep_last = config.keeps_uncertain
         tokens: list[int] = []
         laws: list[Law] = []
         facts: list[LawFacts] = []
-        limit, reason = self._limit(job.budget, strategy.max_len(state))
+        limit, reason = self._limit(job, strategy.max_len(state))
         while len(tokens) < limit:
             watch.skip()
             scores = self.drafter.scores_after(job.text, tokens)
             watch.lap("drafter_s")
             measured = scores
-            if config.entropy_of == "sampled":
+            if config.entropy_of == "sampled" and not sampling.greedy:
                 measured = sampling.shape(scores, chain(job.text, tokens))
             facts.append(self._measure(measured))
             watch.lap("entropy_s")
@@ -256,12 +257,14 @@ class EntropyBasedSpeculativeDecoder:
                 break
         return Draft(Proposal(tokens, laws), tuple(facts), reason)
 
-    def _limit(self, budget: int, own: int | None) -> tuple[int, str]:
+    def _limit(self, job: Job, own: int | None) -> tuple[int, str]:
         """Return the most tokens that this round may draft, and what says so."""
-        config = self.config
-        caps = [(config.draft_cap, "max_draft_len"), (budget, "budget")]
+        config, context_len = self.config, self.drafter.context_len
+        caps = [(config.draft_cap, "max_draft_len"), (job.budget, "budget")]
         if own is not None:
             caps.append((max(own, config.min_draft_len), config.strategy))
+        if context_len is not None:
+            caps.append((max(context_len - len(job.text), 0), "drafter_context"))
         return min(caps, key=lambda cap: cap[0])
 
 

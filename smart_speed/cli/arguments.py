@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
-from smart_speed.config import STRATEGIES, EntropyConfig
+from smart_speed.config import EntropyConfig
 from smart_speed.loading import LoadOptions
 from smart_speed.sampling import Sampling
+from smart_speed.strategies import STRATEGIES
 
 _DECODING_HELP = {
     "max_draft_len": "most tokens a round may draft",

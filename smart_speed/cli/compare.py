@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -11,7 +12,8 @@ from smart_speed.cli import arguments
 from smart_speed.cli.console import console, print_json, say
 from smart_speed.cli.prompts import NamedPrompt
 from smart_speed.comparison import BASELINE, Comparison, compare
-from smart_speed.config import STRATEGIES, EntropyConfig
+from smart_speed.config import EntropyConfig
+from smart_speed.divergence import Divergence
 from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.recording import RecordingDrafter
 from smart_speed.engines.base import LoadedModel
@@ -22,9 +24,14 @@ from smart_speed.profiles import Profile
 from smart_speed.reporting.heatmap import write_heatmap
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+from smart_speed.strategies import STRATEGIES
 
 DEFAULT = "plain,fixed:4,fixed:8,absolute,relative,window,combined,adaptive"
 """The conditions of a comparison that names none."""
+
+_HEADINGS = (
+    "condition", "tok/s", "speed", "interval", "accept", "emit", "draft", "passes", "same"
+)  # fmt: skip
 
 
 def parse_conditions(names: str, settings: Mapping[str, Any]) -> dict[str, EntropyConfig]:
@@ -144,25 +151,17 @@ def _document(comparison: Comparison, conditions: Mapping[str, EntropyConfig]) -
 
 
 def _show(comparison: Comparison, names: Sequence[str], sampling: Sampling) -> None:
-    table = Table(title="Speed is over plain decoding, with a 95 % interval over prompts")
-    for heading in (
-        "condition",
-        "tokens/s",
-        "speed",
-        "accepted",
-        "emitted",
-        "drafted",
-        "passes",
-        "text",
-    ):
-        table.add_column(heading, justify="left" if heading == "condition" else "right")
+    table = Table(title="Over plain decoding, 95 % intervals over prompts", box=SIMPLE_HEAD)
+    for heading in _HEADINGS:
+        justify: Literal["left", "right"] = "left" if heading == "condition" else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
     for name in names:
         row = comparison.figures(name)
         table.add_row(
             name,
             _number(row["tokens_per_decode_s"], ".1f"),
-            _number(row["speedup_over_plain"], ".2f")
-            + f" [{_number(row['speedup_low'], '.2f')}, {_number(row['speedup_high'], '.2f')}]",
+            _number(row["speedup_over_plain"], ".2f"),
+            f"{_number(row['speedup_low'], '.2f')}–{_number(row['speedup_high'], '.2f')}",
             _number(row["acceptance_rate"], ".0%"),
             _number(row["mean_emitted_len"], ".2f"),
             _number(row["mean_draft_len"], ".2f"),
@@ -171,16 +170,28 @@ def _show(comparison: Comparison, names: Sequence[str], sampling: Sampling) -> N
         )
     console.print(table)
     console.print(
-        "accepted: share of drafted tokens; emitted and drafted: per round, the verifier's own "
-        "token counted as emitted; passes: of the drafter, per output token",
+        "accept: share of drafted tokens; emit, draft: tokens a round, the verifier's own one "
+        "counted as emitted; passes: of the drafter for each output token; same: texts that are "
+        "plain decoding's, token for token",
         style="dim",
     )
-    for gap in comparison.divergences:
-        console.print(
-            f"{gap.prompt_id} under {gap.condition} differs from plain at output token "
-            f"{gap.position}: a logit gap of {gap.logit_gap:.4f} between the two tokens",
-            style="yellow",
-        )
+    for sentence in _explain(comparison.divergences):
+        console.print(sentence, style="yellow", markup=False)
+
+
+def _explain(divergences: Sequence[Divergence]) -> list[str]:
+    """Say where texts parted, the conditions that part alike together."""
+    groups: dict[tuple[str, int, tuple[int | None, int | None]], list[Divergence]] = {}
+    for each in divergences:
+        groups.setdefault((each.prompt_id, each.position, each.tokens), []).append(each)
+    return [
+        f"{prompt_id} parts from plain at output token {position} under "
+        f"{', '.join(each.condition for each in group)}: "
+        + ("a near-tie, " if group[0].near_tie else "NOT A NEAR-TIE, ")
+        + f"logit gap {group[0].logit_gap:.3f} where the width of a pass moves logits by up to "
+        f"{group[0].pass_noise:.3f}"
+        for (prompt_id, position, _), group in groups.items()
+    ]
 
 
 def _number(value: float | None, form: str) -> str:
@@ -190,5 +201,4 @@ def _number(value: float | None, form: str) -> str:
 def _same(row: Mapping[str, Any], sampling: Sampling) -> str:
     if not sampling.greedy:
         return "same law"
-    differing = row["num_divergences"]
-    return "same" if differing == 0 else f"{differing} of {row['num_sequences']} differ"
+    return f"{row['num_sequences'] - row['num_divergences']}/{row['num_sequences']}"

@@ -19,6 +19,14 @@ class Drafter(Protocol):
         """A word for records and tables."""
         ...
 
+    @property
+    def context_len(self) -> int | None:
+        """The longest text and draft together that it can read; ``None`` where there is no limit.
+
+        The loop asks for no scores beyond it.
+        """
+        ...
+
     def prefill(self, text: Sequence[int]) -> None:
         """Read a new text but for its last token, ahead of its first round.
 
@@ -45,6 +53,7 @@ class NoDrafter:
     """Proposes nothing; for plain decoding."""
 
     name = "none"
+    context_len = None
 
     def prefill(self, text: Sequence[int]) -> None:
         """Read nothing."""

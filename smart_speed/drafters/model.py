@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import final
 
-import numpy as np
-
 from smart_speed.engines.base import CachedModel, LoadedModel, check_same_vocabulary, read_ahead
+from smart_speed.errors import check_that
 from smart_speed.laws import Scores
 
 
@@ -25,7 +24,6 @@ class ModelDrafter:
         """
         self._model = model
         self._width = min(vocab_size, model.vocab_size)
-        self._ids = np.arange(self._width) if model.vocab_size < vocab_size else None
 
     @classmethod
     def for_verifier(cls, drafter: LoadedModel, verifier: LoadedModel) -> "ModelDrafter":
@@ -33,17 +31,32 @@ class ModelDrafter:
 
         Raises:
             VocabularyError: If a token means something else to the two.
+            ConfigError: If they are one model, whose one cache cannot hold two texts.
         """
+        other = drafter.model is not verifier.model
+        check_that(other, "drafter", "loaded apart from the verifier", drafter.path)
         check_same_vocabulary(verifier.tokenizer, drafter.tokenizer)
         return cls(drafter.model, vocab_size=verifier.model.vocab_size)
 
+    @property
+    def context_len(self) -> int | None:
+        return self._model.context_len
+
     def prefill(self, text: Sequence[int]) -> None:
-        read_ahead(self._model, text)
+        if len(text) > self._model.context_len:
+            self._model.rollback(0)  # it will not be asked
+        else:
+            read_ahead(self._model, self._known(text))
 
     def scores_after(self, text: Sequence[int], proposal: Sequence[int]) -> Scores:
         drafted = self._model.cached_len - len(text)
         unseen = proposal[drafted:] if drafted >= 0 else [*text[drafted:], *proposal]
-        return Scores(self._model.feed(unseen, last=1)[0, : self._width], self._ids)
+        return Scores(self._model.feed(self._known(unseen), last=1)[0, : self._width])
+
+    def _known(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Put token 0 for those that the drafter has no embedding for; any draft is verified."""
+        size = self._model.vocab_size
+        return tokens if max(tokens) < size else [tok if tok < size else 0 for tok in tokens]
 
     def rollback(self, to_len: int) -> None:
         self._model.rollback(min(to_len, self._model.cached_len))

@@ -30,6 +30,7 @@ class NgramDrafter:
     """
 
     name = "ngram"
+    context_len = None
 
     def __init__(self, max_order: int = 5) -> None:
         """Start with no text.
@@ -49,7 +50,7 @@ class NgramDrafter:
         self._index: dict[int, int] = {}
 
     def prefill(self, text: Sequence[int]) -> None:
-        if self._counted != text[: len(self._counted)]:
+        if self._counted != list(text[: len(self._counted)]):
             self._forget()
         self._count(text)
 

@@ -39,6 +39,10 @@ class RecordingDrafter:
     def name(self) -> str:
         return self._inner.name
 
+    @property
+    def context_len(self) -> int | None:
+        return self._inner.context_len
+
     def prefill(self, text: Sequence[int]) -> None:
         # A new list, so that whoever holds the last text's keeps it.
         self.passes = []

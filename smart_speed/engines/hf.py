@@ -44,7 +44,7 @@ class HfModel:
 
         Raises:
             RollbackError: If the model's cache cannot forget tokens.
-            ModelError: If the model is not a causal language model.
+            ModelError: If the model has an encoder.
             ConfigError: If ``context_len`` is more than the model can.
         """
         _check_kind(network.config)

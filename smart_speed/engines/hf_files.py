@@ -42,8 +42,7 @@ def find(path: str) -> dict[str, Any]:
     hub_id = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", path)
     if not hub_id or path.endswith(".gguf"):
         raise ModelError(f"A model must be a folder, a GGUF file or a hub id, found no {path!r}.")
-    if not isinstance(try_to_load_from_cache(path, "config.json"), str):
-        _ask_hub(path)
+    _ask_hub(path)
     return source | {"pretrained_model_name_or_path": path}
 
 
@@ -55,7 +54,8 @@ def _magic(file: Path) -> bytes:
 def _ask_hub(hub_id: str) -> None:
     """Refuse at once what transformers would ask for again and again."""
     try:
-        HfApi().model_info(hub_id, timeout=10)
+        if not isinstance(try_to_load_from_cache(hub_id, "config.json"), str):
+            HfApi().model_info(hub_id, timeout=10)
     except Exception as error:
         raise ModelError(
             f"The model {hub_id!r} is neither a folder here nor to be had from the hub "

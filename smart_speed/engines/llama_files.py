@@ -11,13 +11,17 @@ import llama_cpp
 import platformdirs
 
 from smart_speed.engines.embedded import file_sha256
-from smart_speed.engines.llama_cpp import check_gguf
+from smart_speed.engines.llama_cpp import check_gguf, features
 from smart_speed.engines.llama_log import quiet
 from smart_speed.errors import ModelError, OutputError, check_that
 
-Quantization = Literal["q4_0", "q8_0"]
+Format = Literal["bf16", "q8_0", "q4_0"]
 
-_FILE_TYPES = {"q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0, "q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0}
+_FILE_TYPES: dict[Format, int] = {
+    "bf16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16,
+    "q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
+    "q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,
+}
 
 
 def cache_folder() -> Path:
@@ -26,11 +30,18 @@ def cache_folder() -> Path:
     return Path(root) / "models"
 
 
-def requantized(path: Path, to: Quantization, say: Callable[[str], None]) -> Path:
-    """Return a copy of a model in another number format.
+def flattest_format() -> Format:
+    """Return the format that keeps a model's text and in which a wide pass costs least.
 
-    Q4_0 has kernels whose cost grows slowly with the width of a pass, which is what verification
-    needs: on AVX-512 a pass of 8 tokens costs about twice one of 1, against three times in Q4_1.
+    Where the processor multiplies bfloat16, a pass of 5 tokens costs about 1.5 times one of 1,
+    and about 4 times in Q8_0; elsewhere bfloat16 is slow. Q4_0 is flat as well, but rounding a
+    Q4_1 file to it turns a small model's text into another (docs/engines.md has the figures).
+    """
+    return "bf16" if "BF16" in features() else "q8_0"
+
+
+def requantized(path: Path, to: Format, say: Callable[[str], None]) -> Path:
+    """Return a copy of a model in another number format.
 
     Args:
         path: The GGUF file.

@@ -115,7 +115,7 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
         OutputError: If the file cannot be written.
     """
     page = html_page(heatmap)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         # A prompt from the command line may hold what UTF-8 has no bytes for.
         part.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")

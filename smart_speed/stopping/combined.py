@@ -36,7 +36,7 @@ class Combined:
         reasons = [
             reason
             for part, own in zip(self.parts, state, strict=True)
-            if (reason := part.reason_to_stop(draft, own)) is not None
+            if (reason := _reason(part, draft, own)) is not None
         ]
         if self.require_all:
             return "+".join(reasons) if len(reasons) == len(self.parts) else None
@@ -45,3 +45,10 @@ class Combined:
     def after_round(self, state: States, outcome: RoundRecord) -> States:
         pairs = zip(self.parts, state, strict=True)
         return tuple(part.after_round(own, outcome) for part, own in pairs)
+
+
+def _reason(part: StoppingStrategy[Any], draft: DraftView, state: Any) -> str | None:
+    """Return why a part would stop; one that counts would where its count is used up."""
+    most = part.max_len(state)
+    counted = most is not None and len(draft.facts) > most
+    return "count" if counted else part.reason_to_stop(draft, state)

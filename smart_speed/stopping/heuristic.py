@@ -32,4 +32,5 @@ class Heuristic:
         return None
 
     def after_round(self, state: int, outcome: RoundRecord) -> int:
-        return state + 2 if outcome.accepted_len >= state else max(1, state - 1)
+        whole = outcome.accepted_len >= max(state, outcome.draft_len)
+        return state + 2 if whole else max(1, state - 1)

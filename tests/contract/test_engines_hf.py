@@ -1,124 +1,27 @@
-"""The hf engine, on tiny models with random weights that are built here: no hub, no network."""
+"""Models of transformers keep the contract, and change no token of the verifier's text."""
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import gguf
-import numpy as np
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers
 
-from smart_speed.engines import hf
-from smart_speed.engines.base import LoadedModel
-from smart_speed.engines.hf_tokenizer import HfTokenizer
+from smart_speed.drafters.model import ModelDrafter
+from smart_speed.engines import hf, toy
 from smart_speed.errors import ConfigError, ModelError, RollbackError
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder, EntropyConfig
 from smart_speed.testing import check_cached_model, check_drafter
-
-WORDS = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", *"abcdefghijklmnopqrstuvwxyz?.:"]
-VOCAB_SIZE = 40
-"""More than there are words: models pad their embeddings."""
-WINDOW = 5
-TEXT = np.random.default_rng(7).integers(5, len(WORDS), size=18).tolist()
-
-CHATML = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'system' %}{{ raise_exception('No system turns') }}{% endif %}"
-    "<|im_start|> {{ message['role'][0] }} : {{ message['content'] }} <|im_end|> {% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|> a :{% endif %}"
+from tests.contract.tiny_hf import (
+    TEXT,
+    VOCAB_SIZE,
+    WINDOW,
+    build,
+    greedy_text,
+    loaded,
+    network_of,
+    shaken,
 )
-
-
-def build(kind: str, *, seed: int = 0, **changes: Any) -> Any:
-    """Return a tiny model of an architecture, with weights spread enough to have opinions."""
-    size = {
-        "vocab_size": VOCAB_SIZE,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 4,
-        "max_position_embeddings": 64,
-        "initializer_range": 0.5,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 0,
-    }
-    own: dict[str, dict[str, Any]] = {
-        "GPT2": {"n_embd": 16, "n_layer": 3, "n_head": 4, "n_positions": 64},
-        "Mistral": {"sliding_window": WINDOW},
-        "Gemma2": {"sliding_window": WINDOW},
-        "Gemma3": {
-            "sliding_window": WINDOW,
-            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
-        },
-        "Llama4": {
-            "attention_chunk_size": WINDOW,
-            "intermediate_size_mlp": 24,
-            "num_local_experts": 2,
-        },
-    }
-    if kind == "GPT2":
-        size = {key: size[key] for key in size if key not in ("hidden_size", "num_hidden_layers")}
-    suffix = "TextConfig" if kind in ("Gemma3", "Llama4") else "Config"
-    config_class = getattr(transformers, kind + suffix)
-    model_class = getattr(transformers, kind + ("LMHeadModel" if kind == "GPT2" else "ForCausalLM"))
-    torch.manual_seed(seed)
-    return model_class(config_class(**{**size, **own.get(kind, {}), **changes})).eval()
-
-
-def shaken(network: Any, *, seed: int, strength: float) -> Any:
-    """Add noise to a model's weights, so that it often but not always agrees with what it was."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for weights in network.parameters():
-            weights += strength * weights.std() * torch.randn_like(weights)
-    return network
-
-
-def fast_tokenizer(**settings: Any) -> Any:
-    words = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, "<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
-        **settings,
-    )
-
-
-def loaded(network: Any, **settings: Any) -> LoadedModel:
-    return LoadedModel(
-        model=hf.HfModel(network, **settings),
-        tokenizer=HfTokenizer(fast_tokenizer(), network.generation_config),
-        engine="hf",
-        path="test",
-        description="made for a test",
-    )
-
-
-def network_of(model: LoadedModel) -> Any:
-    assert isinstance(model.model, hf.HfModel)
-    return model.model.network
-
-
-def greedy_text(network: Any, prompt: Sequence[int], count: int) -> list[int]:
-    """Decode without a cache: the slow oracle."""
-    text = list(prompt)
-    for _ in range(count):
-        with torch.inference_mode():
-            logits = network(input_ids=torch.tensor([text]), use_cache=False).logits
-        text.append(int(logits[0, -1].argmax()))
-    return text[len(prompt) :]
-
 
 KINDS = ["Llama", "GPT2", "Qwen2", "Qwen3", "Mistral", "Gemma2", "Gemma3", "Llama4"]
 
@@ -148,6 +51,16 @@ def test_logits_stay_in_the_model_s_own_format() -> None:
     assert (rows.shape, rows.dtype, rows.device.type) == ((2, VOCAB_SIZE), torch.bfloat16, "cpu")
     assert not rows.requires_grad
     check_cached_model(lambda: hf.HfModel(network), TEXT, tolerance=0.5)
+
+
+def test_head_scores_no_more_rows_than_are_wanted() -> None:
+    network = build("Llama")
+    scored: list[int] = []
+    network.lm_head.register_forward_hook(lambda *args: scored.append(args[2].shape[1]))
+    model = hf.HfModel(network)
+    for last in (3, 0, 1):
+        model.feed(TEXT[:5], last=last)
+    assert scored == [3, 1, 1]
 
 
 def test_model_that_cannot_choose_rows_is_sliced() -> None:
@@ -360,6 +273,19 @@ def test_first_layers_draft_for_the_whole() -> None:
     assert sum(turn.record.draft_len for turn in result.rounds) > 0
 
 
+def test_first_layers_of_first_layers_are_counted_anew() -> None:
+    two = hf.first_layers(loaded(build("Llama")), 2)
+    one = hf.first_layers(two, 1)
+    assert len(network_of(one).model.layers) == 1
+    with pytest.raises(ConfigError, match="num_layers must be 1 to 1 for a model of 2 layers"):
+        hf.first_layers(two, 2)
+
+
+def test_first_layers_need_an_hf_model() -> None:
+    with pytest.raises(ModelError, match="must be given a model of the hf engine, got 'toy'"):
+        hf.first_layers(toy.load("default", order=1), 1)
+
+
 @pytest.mark.parametrize("num_layers", [0, 3, -1])
 def test_first_layers_are_fewer_than_all(num_layers: int) -> None:
     match = rf"num_layers must be 1 to 2 for a model of 3 layers, got {num_layers}\."
@@ -368,218 +294,9 @@ def test_first_layers_are_fewer_than_all(num_layers: int) -> None:
 
 
 def test_hf_model_drafter_keeps_the_contract() -> None:
-    from smart_speed.drafters.model import ModelDrafter
-
     network = build("Mistral")
     check_drafter(
         lambda: ModelDrafter(hf.HfModel(network), vocab_size=VOCAB_SIZE + 2),
         TEXT,
         vocab_size=VOCAB_SIZE + 2,
     )
-
-
-def test_tokenizer_speaks_of_words() -> None:
-    tokenizer = HfTokenizer(fast_tokenizer())
-    assert tokenizer.vocab_size == len(WORDS)
-    assert [tokenizer.spelling(token) for token in range(len(WORDS))] == WORDS
-    assert tokenizer.bos_id == 1
-    assert tokenizer.encode("a b ?") == [5, 6, WORDS.index("?")]
-    assert tokenizer.decode([1, 5, 6, 4]) == "a b"
-    assert tokenizer.decode([]) == ""
-
-
-def test_ends_of_text_are_gathered_from_everywhere() -> None:
-    assert HfTokenizer(fast_tokenizer()).eos_ids == {2}
-    assert HfTokenizer(fast_tokenizer(chat_template=CHATML)).eos_ids == {2, 4}
-    for named, expected in ((7, {2, 7}), ([7, 8], {2, 7, 8}), (None, {2})):
-        config = transformers.GenerationConfig(eos_token_id=named)
-        assert HfTokenizer(fast_tokenizer(), config).eos_ids == expected
-    # An answer that ends in an ordinary word, or is not shown at all, ends with nothing special.
-    for template in ("{{ messages[-1]['content'] }} a", "a", "{{ raise_exception('no') }}"):
-        assert HfTokenizer(fast_tokenizer(chat_template=template)).eos_ids == {2}
-
-
-def test_chat_is_put_into_the_model_s_template() -> None:
-    tokenizer = HfTokenizer(fast_tokenizer(chat_template=CHATML))
-    tokens = tokenizer.encode_chat([{"role": "user", "content": "a b"}])
-    assert [WORDS[token] for token in tokens] == [
-        "<|im_start|>",
-        "u",
-        ":",
-        "a",
-        "b",
-        "<|im_end|>",
-        "<|im_start|>",
-        "a",
-        ":",
-    ]
-    with pytest.raises(ModelError, match="template refuses the messages: No system turns"):
-        tokenizer.encode_chat([{"role": "system", "content": "a"}])
-    with pytest.raises(ModelError, match="A chat needs a model with a chat template"):
-        HfTokenizer(fast_tokenizer()).encode_chat([{"role": "user", "content": "a"}])
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return a folder with a saved model and tokenizer."""
-    build("Llama").save_pretrained(tmp_path)
-    fast_tokenizer(chat_template=CHATML).save_pretrained(tmp_path)
-    return tmp_path
-
-
-def test_saved_model_is_loaded(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    model = hf.load(str(folder), device="cpu", threads=1, context_len=50)
-    expected = hf.HfModel(build("Llama")).feed(TEXT, last=4)
-    assert torch.equal(model.model.feed(TEXT, last=4), expected)
-    assert model.model.context_len == 50
-    assert model.tokenizer.eos_ids == {2, 4}
-    assert (model.engine, model.path) == ("hf", str(folder))
-    assert model.description == "LlamaForCausalLM, 3 layers, float32, cpu, 1 threads"
-    assert capfd.readouterr() == ("", "")
-
-
-def test_loaded_number_format_is_as_asked(folder: Path) -> None:
-    assert hf.load(str(folder), dtype="bfloat16").model.feed(TEXT, last=1).dtype == torch.bfloat16
-    assert hf.load(str(folder), device="cpu").model.feed(TEXT, last=1).dtype == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({"dtype": "float31"}, r"Unknown dtype 'float31'\. Did you mean 'float32'\?"),
-        ({"device": "abacus"}, "device must be one that this PyTorch can use, got 'abacus'"),
-        ({"device": "cuda:99"}, "device must be one that this PyTorch can use, got 'cuda:99'"),
-        ({"threads": 0}, "threads must be at least 1, got 0"),
-        ({"context_len": 65}, "context_len must be 1 to 64"),
-    ],
-)
-def test_settings_are_checked_before_weights_are_read(
-    folder: Path, settings: dict[str, Any], complaint: str
-) -> None:
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(ConfigError, match=complaint):
-        hf.load(str(folder), **settings)
-
-
-@pytest.fixture
-def gguf_file(tmp_path: Path) -> Path:
-    """Write a tiny Llama with a byte-pair tokenizer."""
-    generator = np.random.default_rng(3)
-    path = tmp_path / "tiny.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(64)
-    writer.add_embedding_length(16)
-    writer.add_block_count(2)
-    writer.add_feed_forward_length(24)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(4)
-    writer.add_vocab_size(len(WORDS) + 1)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([*WORDS, "ab"])
-    writer.add_token_types([3] * 5 + [1] * (len(WORDS) - 4))
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    shapes = {"token_embd": (len(WORDS) + 1, 16), "output_norm": (16,)}
-    for layer in range(2):
-        shapes |= {f"blk.{layer}.{name}": (16,) for name in ("attn_norm", "ffn_norm")}
-        shapes |= {f"blk.{layer}.{name}": (16, 16) for name in ("attn_q", "attn_output")}
-        shapes |= {f"blk.{layer}.{name}": (8, 16) for name in ("attn_k", "attn_v")}
-        shapes |= {f"blk.{layer}.{name}": (24, 16) for name in ("ffn_gate", "ffn_up")}
-        shapes[f"blk.{layer}.ffn_down"] = (16, 24)
-    for name, shape in shapes.items():
-        writer.add_tensor(f"{name}.weight", generator.normal(size=shape).astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def test_gguf_is_loaded(gguf_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    model = hf.load(str(gguf_file))
-    assert model.description.startswith("LlamaForCausalLM, 2 layers, float32, ")
-    assert model.model.context_len == 64
-    assert model.tokenizer.eos_ids == {2}
-    assert model.tokenizer.encode("abc") == [len(WORDS), WORDS.index("c")]
-    network = network_of(model)
-    check_cached_model(lambda: hf.HfModel(network), TEXT)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_truncated_gguf_is_refused(gguf_file: Path) -> None:
-    gguf_file.write_bytes(gguf_file.read_bytes()[:-5000])
-    assert "cannot be read" in refusal(gguf_file)
-
-
-def refusal(path: Path | str) -> str:
-    """Return the one sentence that a path is refused with."""
-    with pytest.raises(ModelError) as caught:
-        hf.load(str(path))
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def test_missing_model_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "none", tmp_path / "none.gguf", "no such thing", "a/b/c", "b.gguf"):
-        assert refusal(path).startswith("A model must be a folder, a GGUF file or a hub id")
-
-
-def test_hub_id_out_of_reach_is_refused() -> None:
-    message = refusal("nobody/nothing-of-this-name")
-    assert message.startswith("The model 'nobody/nothing-of-this-name' is neither a folder here")
-    assert message.endswith("a local folder or GGUF file may be given instead.")
-
-
-def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    assert "must hold a config.json" in refusal(tmp_path)
-
-
-def test_text_file_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "notes.txt"
-    file.write_text("GG")
-    assert "must be in GGUF format" in refusal(file)
-
-
-@pytest.mark.parametrize("content", [b"GGUF", b"GGUF\x03\0\0\0" + b"rubbish" * 40])
-def test_broken_gguf_is_refused(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "model.gguf"
-    file.write_bytes(content)
-    assert refusal(file).startswith(f"The model {str(file)!r} cannot be read: ")
-
-
-@pytest.mark.parametrize(
-    ("damage", "complaint"),
-    [
-        (lambda folder: (folder / "model.safetensors").unlink(), "cannot be read"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"rubbish"), "cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("{rubbish"), "cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("{}"), "cannot be read"),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "cannot be read"),
-        (lambda folder: edit_config(folder, num_hidden_layers=4), "lacks 'model.layers.3."),
-        (lambda folder: edit_config(folder, hidden_size=8), "cannot be read"),
-    ],
-    ids=["no-weights", "weights", "config", "empty-config", "tokenizer", "layers", "width"],
-)
-def test_damaged_folder_is_refused(
-    folder: Path, damage: Callable[[Path], object], complaint: str
-) -> None:
-    damage(folder)
-    assert complaint in refusal(folder)
-
-
-def edit_config(folder: Path, **changes: Any) -> None:
-    file = folder / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-def test_refused_architectures_are_not_read_first(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    edit_config(folder, model_type="lfm2", layer_types=["conv"] * 3)
-    assert "layers of type conv" in refusal(folder)
-    edit_config(folder, model_type="t5")
-    assert "decoder-only model, got 't5'" in refusal(folder)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from smart_speed.config import STRATEGIES, EntropyConfig
+from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
 from smart_speed.laws import Proposal
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import Draft, EntropyBasedSpeculativeDecoder
+from smart_speed.strategies import STRATEGIES
 from tests.law.enumeration import (
     OutputLaw,
     enumerate_outputs,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smart_speed import config as config_module
-from smart_speed.config import PLUGIN_GROUP, STRATEGIES, EntropyConfig
+from smart_speed import strategies as strategies_module
+from smart_speed.config import EntropyConfig
 from smart_speed.errors import ConfigError
 from smart_speed.laws import Scores
 from smart_speed.stopping.absolute import AbsoluteEntropy
@@ -20,6 +20,7 @@ from smart_speed.stopping.combined import Combined
 from smart_speed.stopping.fixed import NeverStop
 from smart_speed.stopping.relative import RelativeEntropy
 from smart_speed.stopping.window import WindowEntropy
+from smart_speed.strategies import PLUGIN_GROUP, STRATEGIES
 from smart_speed.verification.block import BlockVerification
 from smart_speed.verification.greedy import GreedyMatch
 from smart_speed.verification.speculative import SpeculativeSampling
@@ -294,7 +295,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
         point = EntryPoint("mine", "somewhere:Somebody", PLUGIN_GROUP)
         monkeypatch.setattr(EntryPoint, "load", lambda self: plugin)
         monkeypatch.setattr(
-            config_module, "entry_points", lambda *, group: EntryPoints([point]).select(group=group)
+            strategies_module,
+            "entry_points",
+            lambda *, group: EntryPoints([point]).select(group=group),
         )
 
     return install_plugin
@@ -341,5 +344,16 @@ def test_plug_ins_are_among_the_known_names(install: Callable[[Any], None]) -> N
 def test_a_built_in_strategy_is_not_looked_for_among_plug_ins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(config_module, "entry_points")
+    monkeypatch.delattr(strategies_module, "entry_points")
     EntropyConfig(strategy="absolute")
+
+
+def test_the_measures_default_in_force_is_shown() -> None:
+    assert EntropyConfig(entropy_type="renyi").resolved()["renyi_order"] == 2.0
+    assert EntropyConfig(entropy_type="topk").resolved()["entropy_top_k"] == 50
+
+
+def test_options_that_a_plug_in_does_not_know_are_refused(install) -> None:
+    install(Level)
+    with pytest.raises(ConfigError):
+        EntropyConfig(strategy="mine", options={"height": 2.0})

@@ -15,7 +15,6 @@ from smart_speed.sampling import Sampling
 END = 256
 
 
-@final
 class ByteTokenizer:
     """One token a byte, and one more that ends a text and spells nothing."""
 
@@ -204,7 +203,37 @@ def test_spaces_between_words_survive_decoding_in_parts(tokens: list[int], cuts:
     assert "".join(pieces) == WordTokenizer().decode(tokens)
 
 
-def test_text_behind_a_stop_string_in_the_same_token_is_cut() -> None:
-    kept, reason, pieces = run(WordTokenizer(), Sampling(stop_strings=("STOP",)), [[0, 1, 2, 3, 0]])
+@pytest.mark.parametrize("stops", [("STOP",), ("now", "STOP"), ("STOP", "now")])
+def test_text_behind_the_first_stop_string_of_a_token_is_cut(stops: tuple[str, ...]) -> None:
+    kept, reason, pieces = run(WordTokenizer(), Sampling(stop_strings=stops), [[0, 1, 2, 3, 0]])
     assert (kept, reason) == ((0, 1, 2, 3), "stop")
     assert "".join(pieces) == "the endless "
+
+
+@given(tokens=st.lists(st.integers(0, 4), max_size=12), cuts=CUTS)
+def test_spaces_survive_beside_stop_strings_and_tokens_that_spell_nothing(
+    tokens: list[int], cuts: list[int]
+) -> None:
+    sampling = Sampling(stop_strings=("zzz",), ignore_eos=True)
+    _, _, pieces = run(WordTokenizer(), sampling, chunks(tokens, cuts))
+    assert "".join(pieces) == WordTokenizer().decode(tokens)
+
+
+@pytest.mark.parametrize("stops", [(), ("zzz",)])
+def test_text_of_the_last_tokens_is_the_same_with_stop_strings(stops: tuple[str, ...]) -> None:
+    euro = list("€".encode())
+    half = run(ByteTokenizer(), Sampling(stop_strings=stops), [[97, *euro[:2], END]])
+    assert "".join(half[2]) == "a\ufffd"
+    stopped = run(ByteTokenizer(), Sampling(stop_strings=stops, stop_tokens=(98,)), [[97, 98]])
+    plain = run(ByteTokenizer(), Sampling(stop_tokens=(98,)), [[97, 98]])
+    assert "".join(stopped[2]) == "".join(plain[2])
+
+
+def test_a_stop_string_before_half_a_character_is_cut() -> None:
+    class Merged(ByteTokenizer):
+        def decode(self, tokens: Sequence[int]) -> str:
+            raw = (b"END\xe2" if token == 1 else bytes([token]) for token in tokens)
+            return b"".join(raw).decode(errors="replace")
+
+    _, _, pieces = run(Merged(), Sampling(stop_strings=("END",)), [[97, 1]])
+    assert "".join(pieces) == "a"

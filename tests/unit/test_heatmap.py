@@ -248,6 +248,26 @@ def test_the_page_refers_to_nothing_outside() -> None:
     assert not re.search(r"http|//[a-z]|src=|href|url\(|@import|<link|fetch\(", page)
 
 
+def test_rounds_are_marked_in_the_text_and_drawn_beneath() -> None:
+    result = answer((list(b"abc"), list(b"abx"), [0.1] * 3), (list(b"d"), list(b"de"), [0.1]))
+    page = html_page(heatmap_of(result, prompt="", decode=bytes_decode))
+    text, strip = page.split("<svg")
+    assert re.findall(r'turn [a-z0-9]+" data-turn="(\d)"', text) == ["1", "2"]
+    titles = re.findall(r"<title>(.*?)</title>", strip)
+    assert titles == [
+        "Round 1: 3 drafted, 2 accepted, 3 emitted. Drafting stopped: absolute.",
+        "Round 2: 1 drafted, 1 accepted, 2 emitted. Drafting stopped: absolute.",
+    ]
+    assert strip.count('<rect class="h1"') == 4
+    assert strip.count('<rect class="none"') == 1
+
+
+def test_speed_is_said_to_be_of_a_recorded_run() -> None:
+    result = answer(([97], [97], [0.1]))
+    heatmap = heatmap_of(result, prompt="", decode=bytes_decode, passes=[DraftPass(4, ())])
+    assert heatmap.facts["Speed while recording"] == "2.0 tokens/s"
+
+
 def test_text_after_a_stop_string_is_marked() -> None:
     result = answer((list(b"abEND"), list(b"abEND"), [0.1] * 5), text="ab")
     heatmap = heatmap_of(result, prompt="", decode=bytes_decode)
@@ -280,6 +300,20 @@ def test_passes_of_another_answer_are_refused(passes: list[DraftPass]) -> None:
     result = answer((list(b"ab"), list(b"abc"), [0.1, 0.2]))
     with pytest.raises(ConfigError, match="passes must be"):
         heatmap_of(result, prompt="", decode=bytes_decode, passes=passes)
+
+
+def test_an_interrupted_answer_leaves_out_the_passes_of_its_unfinished_round() -> None:
+    verifier, small = toy.load("default", order=3), toy.load("default", order=1)
+    drafter = RecordingDrafter(ModelDrafter.for_verifier(small, verifier))
+    decoder = EntropyBasedSpeculativeDecoder(verifier, drafter)
+    generation = decoder.stream("the ver", max_new_tokens=60)
+    next(iter(generation))
+    drafter.passes.append(DraftPass(99, ()))
+    result = generation.result()
+    assert result.record.finish_reason == "interrupted"
+    decode = verifier.tokenizer.decode
+    heatmap = heatmap_of(result, prompt="", decode=decode, passes=drafter.passes)
+    assert read(html_page(heatmap)) == result.text
 
 
 def test_the_page_is_written_whole(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from smart_speed.errors import (
     SmartSpeedError,
     VocabularyError,
 )
+from smart_speed.prompting import encode_prompt
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 
 Pair = Callable[..., tuple[LoadedModel, LoadedModel]]
 Scripted = Callable[..., LoadedModel]
-Clock = Callable[[], float]
 
 ALPHABET = {"a": "b", "b": "c", "c": "d", "d": "e", "e": "f", "f": "a", ".": "a"}
 END = 5
@@ -118,24 +118,15 @@ class TestGreedyText:
         shares = [turn.accepted_len / turn.draft_len for turn in rounds if turn.draft_len]
         assert 0.1 < sum(shares) / len(shares) < 0.9
 
-    @pytest.mark.parametrize("cap", [1, 4])
-    def test_penalises_drafted_tokens_as_it_would_written_ones(
-        self, cap: int, random_pair: Pair
-    ) -> None:
-        verifier, drafter = random_pair()
-        plain = EntropyBasedSpeculativeDecoder(verifier)
-        decoder = decoder_of(verifier, drafter, strategy="fixed", max_draft_len=cap)
+    def test_penalises_drafted_tokens_as_it_would_written_ones(self, random_pair: Pair) -> None:
+        """A drafter that is the verifier over again is always right, penalty included."""
         penalty = {"sampling": Sampling(repetition_penalty=4.0), "max_new_tokens": 30}
-        expected = plain.generate([2], **penalty).tokens
-        assert decoder.generate([2], **penalty).tokens == expected
-        assert plain.generate([2], max_new_tokens=30).tokens != expected
-
-    @pytest.mark.parametrize("verification", ["greedy", "speculative", "block"])
-    def test_is_the_same_under_every_rule(self, verification: str, random_pair: Pair) -> None:
-        verifier, drafter = random_pair()
-        decoder = decoder_of(verifier, drafter, strategy="fixed", verification=verification)
-        result = decoder.generate([2], max_new_tokens=40)
-        assert list(result.tokens) == slow_greedy(verifier.model, [2], 40)
+        for seed in range(6):
+            verifier, drafter = random_pair(seed)[0], random_pair(seed)[0]
+            plain = EntropyBasedSpeculativeDecoder(verifier).generate([2], **penalty)
+            drafted = decoder_of(verifier, drafter, strategy="fixed").generate([2], **penalty)
+            assert drafted.tokens == plain.tokens
+            assert all(turn.accepted_len == turn.draft_len for turn in drafted.record.rounds)
 
     def test_is_the_same_with_a_drafter_that_is_no_model(self, random_pair: Pair) -> None:
         verifier, _ = random_pair()
@@ -267,6 +258,25 @@ class TestDraft:
         turn = decoder_of(*pair, **settings).generate("a", max_new_tokens=20).record.rounds[0]
         assert (turn.draft_len, turn.stop_reason) == (drafted, reason)
 
+    @pytest.mark.parametrize(
+        ("prompt", "drafted"), [("a", [5, 1, 0]), ("abcdefa", [1, 0]), ("abcdefabcdefa", [0])]
+    )
+    def test_ends_where_the_drafters_context_does(
+        self, prompt: str, drafted: list[int], scripted: Scripted
+    ) -> None:
+        pair = scripted(ALPHABET), scripted(ALPHABET, context_len=8)
+        result = decoder_of(*pair, strategy="fixed").generate(prompt, max_new_tokens=15)
+        rounds = result.record.rounds[: len(drafted)]
+        assert result.text == "bcdefabcdefabcd"
+        assert [turn.draft_len for turn in rounds] == drafted
+        assert rounds[-1].stop_reason == "drafter_context"
+
+    def test_learns_from_the_rounds_before(self, scripted: Scripted) -> None:
+        decoder = decoder_of(scripted(ALPHABET), scripted(ALPHABET), strategy="heuristic")
+        rounds = decoder.generate("a", max_new_tokens=30).record.rounds
+        assert [turn.draft_len for turn in rounds] == [5, 7, 9, 5]
+        assert rounds[-1].stop_reason == "budget"
+
     @pytest.mark.parametrize(("entropy_of", "certain"), [("raw", False), ("sampled", True)])
     def test_measures_the_law_it_was_asked_to(
         self, entropy_of: str, certain: bool, scripted: Scripted
@@ -276,59 +286,6 @@ class TestDraft:
         sampling = Sampling(temperature=1.0, top_k=1)
         turn = decoder.generate("a", max_new_tokens=5, sampling=sampling).record.rounds[0]
         assert [nats == 0 for nats in turn.entropies_nats] == [certain] * 4
-
-
-class TestRecord:
-    @pytest.mark.parametrize("strategy", ["plain", "fixed", "absolute", "adaptive", "heuristic"])
-    @pytest.mark.parametrize("temperature", [0.0, 1.0])
-    def test_adds_up(
-        self, strategy: str, temperature: float, random_pair: Pair, clock: Clock
-    ) -> None:
-        config = EntropyConfig(strategy=strategy)
-        decoder = EntropyBasedSpeculativeDecoder(*random_pair(), config, clock=clock)
-        sampling = Sampling(temperature=temperature, seed=7)
-        result = decoder.generate([1, 2, 3], sampling=sampling, prompt_id="p/1")
-        record = result.record
-        assert (record.condition, record.prompt_id, record.seed) == (config.name, "p/1", 7)
-        assert (record.engine, record.lossless, record.error) == ("toy", True, None)
-        assert (record.prompt_len, record.reused_len) == (3, 0)
-        assert record.output_len == len(result.tokens) == sum(t.emitted_len for t in record.rounds)
-        context_len = 3
-        for turn, whole in zip(record.rounds, result.rounds, strict=True):
-            assert whole.record == turn
-            assert turn.context_len == context_len
-            assert turn.draft_len == len(whole.proposed)
-            assert turn.draft_len <= len(turn.entropies_nats) <= turn.draft_len + 1
-            assert whole.proposed[: turn.accepted_len] == whole.emitted[: turn.accepted_len]
-            assert turn.emitted_len == len(whole.emitted)
-            assert turn.emitted_len == turn.accepted_len + 1 or turn is record.rounds[-1]
-            context_len += turn.emitted_len
-
-    def test_names_the_condition_it_was_given(self, scripted: Scripted) -> None:
-        decoder = EntropyBasedSpeculativeDecoder(scripted(ALPHABET))
-        assert decoder.generate("a", condition="baseline").record.condition == "baseline"
-
-    @pytest.mark.parametrize("strategy", ["absolute", "adaptive"])
-    def test_phases_add_up_to_no_more_than_their_round(
-        self, strategy: str, random_pair: Pair, clock: Clock
-    ) -> None:
-        config = EntropyConfig(strategy=strategy)
-        decoder = EntropyBasedSpeculativeDecoder(*random_pair(), config, clock=clock)
-        for turn in decoder.generate([2], max_new_tokens=30).record.rounds:
-            phases = (turn.drafter_s, turn.entropy_s, turn.strategy_s, turn.verifier_s)
-            assert sum(phases) <= turn.round_s
-            passes = len(turn.entropies_nats)
-            assert turn.drafter_s == turn.entropy_s == passes  # one look at the clock each
-            assert turn.verifier_s == 1
-            assert turn.strategy_s == passes + (turn.context_len > 1)  # and the state of the round
-
-    def test_plain_decoding_spends_nothing_on_drafts(
-        self, scripted: Scripted, clock: Clock
-    ) -> None:
-        decoder = EntropyBasedSpeculativeDecoder(scripted(ALPHABET), clock=clock)
-        for turn in decoder.generate("a", max_new_tokens=5).record.rounds:
-            assert turn.drafter_s == turn.entropy_s == 0
-            assert (turn.draft_len, turn.emitted_len) == (0, 1)
 
 
 class TestCaches:
@@ -468,7 +425,9 @@ class TestFailure:
         self, follows: dict[str, str], difference: str, scripted: Scripted
     ) -> None:
         with pytest.raises(VocabularyError) as caught:
-            EntropyBasedSpeculativeDecoder(scripted({"a": "b", "b": "c", "c": "a", ".": "a"}), scripted(follows))
+            EntropyBasedSpeculativeDecoder(
+                scripted({"a": "b", "b": "c", "c": "a", ".": "a"}), scripted(follows)
+            )
         assert str(caught.value) == (
             f"Drafter and verifier disagree on {difference}. Use models that share a tokenizer."
         )
@@ -510,3 +469,58 @@ class TestSampling:
         result = decoder.generate([2], max_new_tokens=6, sampling=sampling, chance=Stubborn())
         assert result.tokens == (3,) * 6
         assert {turn.accepted_len for turn in result.record.rounds} == {0}
+
+
+def test_a_text_that_was_overtaken_leaves_the_new_one_alone(random_pair: Pair) -> None:
+    decoder = decoder_of(*random_pair(), strategy="fixed")
+    first = decoder.stream([1, 2], max_new_tokens=30)
+    next(iter(first))
+    second = decoder.stream([3, 4], max_new_tokens=30)
+    next(iter(second))
+    with pytest.raises(SmartSpeedError):
+        first.finish()
+    assert list(second.finish().tokens) == slow_greedy(random_pair()[0].model, [3, 4], 30)
+
+
+def test_greedy_decoding_measures_the_raw_law(scripted: Scripted) -> None:
+    pair = scripted(ALPHABET), scripted(ALPHABET, unsure="abcdef")
+    decoder = decoder_of(*pair, entropy_of="sampled")
+    turn = decoder.generate("a", max_new_tokens=20).record.rounds[0]
+    assert turn.entropies_nats[0] > 1
+
+
+def test_a_drafter_whose_context_is_full_drafts_no_more(scripted: Scripted) -> None:
+    pair = scripted(ALPHABET), scripted(ALPHABET, context_len=8)
+    assert (
+        decoder_of(*pair, strategy="fixed").generate("a", max_new_tokens=20).text
+        == ("bcdefa" * 4)[:20]
+    )
+
+
+def test_one_model_cannot_be_both(scripted: Scripted) -> None:
+    model = scripted(ALPHABET)
+    with pytest.raises(ConfigError):
+        decoder_of(model, model, strategy="fixed")
+
+
+def test_decoders_that_share_a_model_never_mix_texts_of_one_length(random_pair: Pair) -> None:
+    pair = random_pair()
+    a, b = decoder_of(*pair, strategy="plain"), decoder_of(*pair, strategy="plain")
+    first = a.stream([1, 2, 3], max_new_tokens=10)
+    next(iter(first))
+    b.generate([4, 4, 4], max_new_tokens=1)
+    with pytest.raises(SmartSpeedError):
+        first.finish()
+
+
+def test_heuristic_counts_a_full_acceptance_of_what_was_drafted(scripted: Scripted) -> None:
+    verifier, drafter = scripted(ALPHABET), scripted(ALPHABET | {"c": "a"})
+    decoder = decoder_of(verifier, drafter, strategy="heuristic", start_len=1, min_draft_len=4)
+    rounds = decoder.generate("a", max_new_tokens=60).record.rounds
+    assert [t.draft_len for t in rounds][:3] == [4, 4, 4], [
+        (t.draft_len, t.accepted_len) for t in rounds
+    ]
+
+
+def test_tokens_of_numpy_are_tokens(scripted: Scripted) -> None:
+    assert encode_prompt(list(np.array([0, 1])), scripted(ALPHABET)) == [0, 1]
