@@ -39,7 +39,7 @@ class OutputText:
         """Tokens whose text is complete."""
         self._anchor = 0
         """Where decoding restarts: the first piece may lose a space, so a shown one is redone."""
-        self.text = ""
+        self._text = ""
         self._taken = 0
         self._cut = False
 
@@ -70,7 +70,7 @@ class OutputText:
         if not self._cut:
             self._decode()
             self._cut_at_stop()
-        text = self.whole() if final else self.text
+        text = self.whole() if final else self._text
         upto = len(text) if final else len(text) - self._possible_stop_len()
         piece = text[self._taken : upto]
         self._taken = max(self._taken, upto)
@@ -79,8 +79,8 @@ class OutputText:
     def whole(self) -> str:
         """Return the text as it is if nothing follows; changes nothing."""
         if self._cut:
-            return self.text
-        text = self.text + self._unshown()
+            return self._text
+        text = self._text + self._unshown()
         return text[: min(self._stops_in(text), default=len(text))]
 
     def _unshown(self) -> str:
@@ -92,16 +92,16 @@ class OutputText:
         """Append what is complete; a token that spells nothing must not become the anchor."""
         grown = self._unshown()
         if grown and not grown.endswith(_BROKEN):
-            self.text += grown
+            self._text += grown
             self._anchor, self._shown = self._shown, len(self._tokens)
 
     def _stops_in(self, text: str) -> list[int]:
         return [at for stop in self._stop_strings if (at := text.find(stop)) >= 0]
 
     def _cut_at_stop(self) -> bool:
-        found = self._stops_in(self.text)
+        found = self._stops_in(self._text)
         if found:
-            self.text = self.text[: min(found)]
+            self._text = self._text[: min(found)]
             self._cut = True
         return bool(found)
 
@@ -111,6 +111,6 @@ class OutputText:
             size
             for stop in self._stop_strings
             for size in range(len(stop) - 1, 0, -1)
-            if self.text.endswith(stop[:size])
+            if self._text.endswith(stop[:size])
         )
         return max(lens, default=0)

@@ -2,12 +2,13 @@
 
 import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 from smart_speed.engines.base import LoadedModel, Message
 from smart_speed.errors import ConfigError, ContextLengthError, check_that
 
-Prompt = str | Sequence[int] | Sequence[Message]
-"""A text, its tokens, or the messages of a chat."""
+Prompt = str | Sequence[SupportsIndex] | Sequence[Message]
+"""A text, its tokens (whole numbers of any library), or the messages of a chat."""
 
 
 def encode_prompt(prompt: Prompt, verifier: LoadedModel) -> list[int]:

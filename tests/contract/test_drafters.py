@@ -40,6 +40,7 @@ class Faulty:
     """A drafter that keeps every promise but those that a subclass breaks."""
 
     name = "faulty"
+    context_len = None
 
     def __init__(self) -> None:
         self.inner: Drafter = model_drafter()

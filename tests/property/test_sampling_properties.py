@@ -177,10 +177,11 @@ def test_nucleus_stops_as_soon_as_it_reaches_its_share(
 
 
 def test_penalty_comes_before_temperature(to_array: ToArray) -> None:
-    """By hand: 1.0 / 2 / 0.5 = 1 and -1.0 * 2 / 0.5 = -4, beside an untouched 0 / 0.5 = 0."""
+    """By hand: 1.0 / 2 / 0.5 = 1 and -1.0 * 2 / 0.5 = -4, beside an untouched 0 / 0.5 = 0; the
+    largest is then shifted to 0."""
     sampling = Sampling(repetition_penalty=2.0, temperature=0.5)
     shaped = sampling.shape(Scores(to_array(np.array([1.0, -1.0, 0.0]))), [1, 0, 0, 1])
-    assert shaped.logits.tolist() == [1, -4, 0]
+    assert shaped.logits.tolist() == [0, -5, -1]
 
 
 def test_shaping_leaves_the_models_own_scores_alone(to_array: ToArray) -> None:

@@ -353,7 +353,7 @@ def test_the_measures_default_in_force_is_shown() -> None:
     assert EntropyConfig(entropy_type="topk").resolved()["entropy_top_k"] == 50
 
 
-def test_options_that_a_plug_in_does_not_know_are_refused(install) -> None:
+def test_options_that_a_plug_in_does_not_know_are_refused(install: Callable[..., None]) -> None:
     install(Level)
     with pytest.raises(ConfigError):
         EntropyConfig(strategy="mine", options={"height": 2.0})

@@ -27,6 +27,7 @@ class OverwritingDrafter:
     """Scores into the one row that it has, as engines may."""
 
     name = "overwriting"
+    context_len = None
 
     def __init__(self) -> None:
         self._row = np.zeros(3)

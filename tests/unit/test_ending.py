@@ -72,7 +72,7 @@ def run(tokenizer: Any, sampling: Sampling, rounds: Sequence[Sequence[int]]) -> 
         if reason is not None:
             break
     pieces.append(output.take(final=True))
-    assert "".join(pieces) == output.text
+    assert "".join(pieces) == output.whole()
     return kept, reason, pieces
 
 

@@ -98,9 +98,8 @@ def test_finishing_goes_on_from_what_was_seen(seen: int, stream: Stream) -> None
     pieces = list(islice(generation, seen))
     result = generation.finish()
     assert result.text == "bcdabcdabc"
-    assert result.text.startswith("".join(pieces))
     assert result.record.finish_reason == "length"
-    assert "".join(generation) == ""
+    assert "".join([*pieces, *generation]) == result.text
 
 
 def test_an_answer_may_be_iterated_over_in_parts(stream: Stream) -> None:

@@ -245,9 +245,9 @@ class TestDraft:
             ({"strategy": "confidence"}, 3, "confidence"),
             ({"strategy": "svip"}, 3, "svip"),
             ({"strategy": "adaedl"}, 3, "adaedl"),
-            ({"strategy": "relative"}, 3, "relative"),
-            ({"strategy": "window", "window_size": 2, "theta_abs": 0.5}, 3, "window"),
-            ({"strategy": "combined", "require_all": True}, 3, "absolute+relative"),
+            ({"strategy": "relative"}, 2, "relative"),
+            ({"strategy": "window", "window_size": 2, "theta_abs": 0.5}, 2, "window"),
+            ({"strategy": "combined", "require_all": True}, 2, "absolute+relative"),
         ],
         ids=str,
     )

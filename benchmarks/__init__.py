@@ -1,0 +1,1 @@
+"""Measurements: what tests must not assert, because it depends on the machine."""
