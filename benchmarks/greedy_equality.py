@@ -67,9 +67,10 @@ def _decoders(args: argparse.Namespace) -> Iterator[tuple[str, EntropyBasedSpecu
     drafter = load_drafter(args.drafter, verifier, options)
     yield "plain", EntropyBasedSpeculativeDecoder(verifier)
     for strategy in STRATEGIES:
-        if strategy == "plain":
-            continue
         for cap in args.caps:
+            # Nothing may be drafted under a cap of 0, whatever the strategy: one stands for all.
+            if strategy == "plain" or (cap == 0 and strategy != "fixed"):
+                continue
             config = EntropyConfig(strategy=strategy, max_draft_len=cap)
             yield f"{strategy}:{cap}", EntropyBasedSpeculativeDecoder(verifier, drafter, config)
 
