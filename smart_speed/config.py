@@ -127,11 +127,10 @@ class EntropyConfig:
                     f"{name} must be left out with strategy {self.strategy!r}, which does not read "
                     f"it, got {value!r}; {', '.join(readers) or 'a plug-in'} would."
                 )
-        if self.strategy == "plain" and self.max_draft_len is not None:
-            raise ConfigError(
-                "max_draft_len must be left out with strategy 'plain', which never drafts, "
-                f"got {self.max_draft_len!r}."
-            )
+        for name in kind.ignores:
+            value, default = getattr(self, name), _DEFAULTS[name]
+            rule = f"left out with strategy {self.strategy!r}, which does not read it"
+            check_that(value == default, name, rule, value)
         if "options" in reads:
             try:
                 return kind.build(**(self.options or {}))
@@ -180,14 +179,13 @@ class EntropyConfig:
         kind = kind_of(self.strategy)
         given = {key: value for key in _FIELDS if (value := getattr(self, key)) is not None}
         defaults = kind.settings()
-        if self.strategy != "plain":
-            defaults["max_draft_len"] = self.draft_cap
-            defaults["stop_placement"] = kind.stop_placement
+        defaults["max_draft_len"] = self.draft_cap
+        defaults["stop_placement"] = kind.stop_placement
         if self.entropy_type == "renyi":
             defaults["renyi_order"] = _RENYI_ORDER
         if self.entropy_type == "topk":
             defaults["entropy_top_k"] = _TOP_K
-        return defaults | given
+        return {key: val for key, val in (defaults | given).items() if key not in kind.ignores}
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "EntropyConfig":
@@ -212,7 +210,8 @@ class EntropyConfig:
         return cls(**values)
 
 
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+_DEFAULTS = {item.name: item.default for item in dataclasses.fields(EntropyConfig)}
+_KINDS = {str: "a word", bool: "true or false", int: "a whole number", float: "a number"}
 _RENYI_ORDER = 2.0
 _TOP_K = 50
 _FIELDS = tuple(item.name for item in dataclasses.fields(EntropyConfig))

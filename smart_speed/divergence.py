@@ -17,7 +17,7 @@ import numpy as np
 from smart_speed.engines.base import CachedModel, shared_len
 from smart_speed.laws import Array, wide
 
-_WIDTHS = (2, 3, 8)
+_WIDTHS = (2, 3, 8, 32)
 """Tokens a pass, to see what the width does to a logit."""
 
 
@@ -32,14 +32,17 @@ class Divergence:
     """Output tokens that the two share."""
     tokens: tuple[int | None, int | None]
     """What the reference and the other output hold there; ``None`` where one has ended."""
-    logit_gap: float
-    """Logit of the reference's token less the other's, the verifier being fed token by token."""
-    pass_noise: float
-    """Largest difference that feeding the same text in one pass makes to a logit there."""
+    logit_gap: float | None
+    """Logit of the reference's token less the other's, the verifier being fed token by token;
+    ``None`` where one has ended."""
+    pass_noise: float | None
+    """Largest difference that the width of a pass makes to a logit there, over a few widths."""
 
     @property
     def near_tie(self) -> bool:
         """Whether rounding explains it: both logits may be off by the noise, in either way."""
+        if self.logit_gap is None or self.pass_noise is None:
+            return False  # nothing excuses an output that merely ends
         return abs(self.logit_gap) <= 2 * self.pass_noise
 
     def to_json(self) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def find_divergence(
     if position == len(reference) == len(other):
         return None
     mine, theirs = (text[position] if position < len(text) else None for text in (reference, other))
-    gap = noise = float("inf")  # nothing excuses an output that merely ends
+    gap = noise = None
     if mine is not None and theirs is not None:
         single = _last_logits(model, prompt, reference[:position], 1)
         gap = float(single[mine] - single[theirs])

@@ -44,7 +44,7 @@ class LoadOptions:
     """For llama_cpp: convert to this format first; "auto" converts the default verifier alone, to
     the format that keeps its text and in which a wide pass costs least (docs/engines.md)."""
     threads: int | None = None
-    """Cores to use; ``None`` means all that this process may run on."""
+    """Cores to use; ``None`` means all for llama_cpp, and PyTorch's own choice for hf."""
     context_len: int | None = None
     """Tokens that a cache holds; ``None`` leaves it to the engine."""
     say: Callable[[str], None] = _silent
@@ -180,7 +180,7 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
 
 def _first_layers(name: str, verifier: LoadedModel, options: LoadOptions) -> LoadedModel:
     count = name.removeprefix("layers:")
-    check_that(count.isdigit(), "layers", "followed by a number, as in layers:6", name)
+    check_that(count.isdecimal(), "layers", "followed by a number, as in layers:6", name)
     if verifier.engine == "hf":
         from smart_speed.engines import hf
 

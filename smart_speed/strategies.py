@@ -23,6 +23,15 @@ from smart_speed.stopping.window import WindowEntropy
 PLUGIN_GROUP = "smart_speed.strategies"
 """Entry points of this group name callables that build a strategy from ``options``."""
 
+_STOPPING = ("stop_placement",)
+"""What no strategy reads that asks no law."""
+
+_DRAFTING = (
+    "max_draft_len", "min_draft_len", "stop_placement",
+    "entropy_type", "entropy_of", "renyi_order", "entropy_top_k",
+)  # fmt: skip
+"""What no strategy reads that never drafts."""
+
 Build = Callable[..., StoppingStrategy[Any]]
 
 
@@ -37,6 +46,8 @@ class StrategyKind:
     """Values of settings for which the strategy itself has no default."""
     stop_placement: Literal["after", "before"] = "after"
     """Where it stops, if the configuration does not say; the published place of a rival."""
+    ignores: tuple[str, ...] = ()
+    """Settings of every other strategy that this one would not read."""
 
     def settings(self) -> dict[str, Any]:
         """Return every setting that the strategy reads, with its default."""
@@ -69,18 +80,18 @@ def _ours(build: Build, **required: Any) -> StrategyKind:
 
 
 STRATEGIES: Mapping[str, StrategyKind] = {
-    "plain": StrategyKind(NeverStop, max_draft_len=0),
-    "fixed": StrategyKind(NeverStop, max_draft_len=5),
+    "plain": StrategyKind(NeverStop, max_draft_len=0, ignores=_DRAFTING),
+    "fixed": StrategyKind(NeverStop, max_draft_len=5, ignores=_STOPPING),
     "absolute": _ours(AbsoluteEntropy, theta_abs=1.0),
     "relative": _ours(RelativeEntropy, theta_rel=1.6),
     "window": _ours(WindowEntropy, theta_abs=1.0),
     "combined": _ours(_combined, theta_abs=1.0, theta_rel=1.6, window_size=None, require_all=False),
     "adaptive": _ours(AdaptiveEntropy),
     "confidence": StrategyKind(Confidence, max_draft_len=20),
-    "heuristic": StrategyKind(Heuristic, max_draft_len=20),
+    "heuristic": StrategyKind(Heuristic, max_draft_len=20, ignores=_STOPPING),
     "svip": StrategyKind(Svip, max_draft_len=40),
     "adaedl": StrategyKind(AdaEdl, max_draft_len=20),
-    "ema": StrategyKind(Ema, max_draft_len=7),
+    "ema": StrategyKind(Ema, max_draft_len=7, ignores=_STOPPING),
 }
 """The built-in strategies; a plug-in's name must not be among them."""
 

@@ -50,7 +50,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", default="auto", help="auto, hf, llama_cpp or toy")
     group.add_argument("--device", help="hf: cpu, cuda, cuda:1 …")
     group.add_argument("--dtype", help="hf: float32, bfloat16 or float16")
-    group.add_argument("--quantize", default="auto", help="llama_cpp: auto, none, q4_0 or q8_0")
+    group.add_argument(
+        "--quantize", default="auto", help="llama_cpp: auto, none, bf16, q8_0 or q4_0"
+    )
     group.add_argument("--threads", type=int, metavar="N", help="cores to use")
     group.add_argument("--context-len", type=int, metavar="N", help="tokens that a cache holds")
 

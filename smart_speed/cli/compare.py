@@ -24,7 +24,7 @@ from smart_speed.profiles import Profile
 from smart_speed.reporting.heatmap import write_heatmap
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
-from smart_speed.strategies import STRATEGIES
+from smart_speed.strategies import STRATEGIES, kind_of
 
 DEFAULT = "plain,fixed:4,fixed:8,absolute,relative,window,combined,adaptive"
 """The conditions of a comparison that names none."""
@@ -44,11 +44,11 @@ def parse_conditions(names: str, settings: Mapping[str, Any]) -> dict[str, Entro
     Raises:
         ConfigError: If a name is unknown, or no condition reads a setting.
     """
-    unread = dict(settings)
+    unread = {key: value for key, value in settings.items() if key != "strategy"}
     conditions: dict[str, EntropyConfig] = {}
     for name in dict.fromkeys([BASELINE, *names.split(",")]):
         strategy, _, cap = name.strip().partition(":")
-        check_that(not cap or cap.isdigit(), "a cap in --compare", "a whole number", cap)
+        check_that(not cap or cap.isdecimal(), "a cap in --compare", "a whole number", cap)
         own = _read_by(strategy, settings)
         for key in own:
             unread.pop(key, None)
@@ -62,12 +62,15 @@ def parse_conditions(names: str, settings: Mapping[str, Any]) -> dict[str, Entro
 
 
 def _read_by(strategy: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a strategy reads; plain decoding reads none."""
-    if strategy == "plain" or strategy not in STRATEGIES:
-        return {}
-    own = STRATEGIES[strategy].settings()
-    particular = {key for kind in STRATEGIES.values() for key in kind.settings()} | {"strategy"}
-    return {key: val for key, val in settings.items() if key in own or key not in particular}
+    """Return the settings that a strategy reads."""
+    kind = kind_of(strategy)
+    own = kind.settings()
+    particular = {key for each in STRATEGIES.values() for key in each.settings()}
+    return {
+        key: value
+        for key, value in settings.items()
+        if key in own or key not in {*particular, *kind.ignores, "strategy", "options"}
+    }
 
 
 def run(
@@ -186,12 +189,19 @@ def _explain(divergences: Sequence[Divergence]) -> list[str]:
         groups.setdefault((each.prompt_id, each.position, each.tokens), []).append(each)
     return [
         f"{prompt_id} parts from plain at output token {position} under "
-        f"{', '.join(each.condition for each in group)}: "
-        + ("a near-tie, " if group[0].near_tie else "NOT A NEAR-TIE, ")
-        + f"logit gap {group[0].logit_gap:.3f} where the width of a pass moves logits by up to "
-        f"{group[0].pass_noise:.3f}"
+        f"{', '.join(each.condition for each in group)}: " + _judgement(group[0])
         for (prompt_id, position, _), group in groups.items()
     ]
+
+
+def _judgement(divergence: Divergence) -> str:
+    if divergence.logit_gap is None:
+        return "NOT A NEAR-TIE, one of them ends there"
+    return (
+        f"{'a near-tie' if divergence.near_tie else 'NOT A NEAR-TIE'}, logit gap "
+        f"{divergence.logit_gap:.3f} where the width of a pass moves logits by up to "
+        f"{divergence.pass_noise:.3f}"
+    )
 
 
 def _number(value: float | None, form: str) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from smart_speed import __version__
 from smart_speed.cli import arguments
 from smart_speed.cli.console import console, print_json, say
+from smart_speed.engines.base import usable_cores
 from smart_speed.errors import SmartSpeedError
 from smart_speed.loading import ENGINES, INSTALLS, is_installed, load_drafter, load_verifier
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     findings = {
         "smart_speed": __version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
-        "cores": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} for this process",
+        "cores": f"{usable_cores()} of {os.cpu_count()} for this process",
         "clock": _clock(),
         **{name: _version(name) for name in _PACKAGES},
         **{f"engine {name}": _engine(name) for name in ENGINES},

@@ -8,6 +8,7 @@ as an optional argument of ``feed``; several sequences in one pass are a model w
 takes one list per sequence.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, final, runtime_checkable
@@ -122,6 +123,13 @@ class LoadedModel:
     """What was asked for: a folder, a file, a hub id."""
     description: str
     """A line for people: architecture, number format, device, threads."""
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_feed(tokens: Sequence[int], last: int, cached_len: int, context_len: int) -> None:

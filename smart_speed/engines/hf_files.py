@@ -74,7 +74,8 @@ def read(path: str, reader: Callable[[], Loaded]) -> Loaded:
             return reader()
     # Each file format has errors of its own: struct.error, SafetensorError, KeyError ...
     except Exception as error:
-        raise ModelError(f"The model {path!r} cannot be read: {first_line(error)}") from error
+        said = first_line(error).rstrip(".")
+        raise ModelError(f"The model {path!r} cannot be read: {said}.") from error
 
 
 @contextlib.contextmanager

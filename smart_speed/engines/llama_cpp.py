@@ -14,7 +14,7 @@ import llama_cpp
 import numpy as np
 from jaxtyping import Float
 
-from smart_speed.engines.base import LoadedModel, check_feed
+from smart_speed.engines.base import LoadedModel, check_feed, usable_cores
 from smart_speed.engines.llama_log import quiet
 from smart_speed.engines.llama_tokenizer import LlamaTokenizer, metadata
 from smart_speed.errors import ModelError, RollbackError, check_that
@@ -95,9 +95,9 @@ class LlamaModel:
         self._pos[:count] = np.arange(start, start + count)
         self._wanted[: count - rows] = 0
         self._wanted[count - rows : count] = 1
+        # A pass that failed or was interrupted may have left tokens that nobody counted.
+        llama_cpp.llama_memory_seq_rm(self._memory, 0, start, -1)
         if status := llama_cpp.llama_decode(self._context, self._batch):
-            # A failed pass may have written some of its tokens.
-            llama_cpp.llama_memory_seq_rm(self._memory, 0, start, -1)
             raise ModelError(f"llama.cpp must decode {count} tokens, got status {status}.")
         self._tokens.extend(tokens)
         if rows == 0:
@@ -137,7 +137,7 @@ def load(path: str, *, threads: int | None = None, context_len: int | None = Non
     if context_len is not None:
         rule = f"1 to {trained}, which the model was trained for"
         check_that(1 <= context_len <= trained, "context_len", rule, context_len)
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_cores()
     cached = LlamaModel(
         model, context_len=context_len or min(trained, _DEFAULT_CONTEXT_LEN), threads=threads
     )

@@ -120,8 +120,8 @@ def _shapes(architecture: str, num_layers: int, vocab_size: int) -> Mapping[str,
 
 
 def _weights(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> Any:
-    """Draw a tensor, spread enough for the model to have opinions."""
+    """Draw a tensor; the embedding is spread enough for the model to have opinions."""
     if "norm" in name:
         return np.ones(shape, dtype=np.float32)
-    spread = 1.0 if name.startswith("token_embd") else 1.4 / np.sqrt(shape[-1])
+    spread = 1 if name.startswith("token_embd") else 1 / np.sqrt(shape[-1])
     return (spread * generator.normal(size=shape)).astype(np.float32)

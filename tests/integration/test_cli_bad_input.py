@@ -9,28 +9,9 @@ import pytest
 
 from smart_speed import cli, loading
 from smart_speed.engines.toy import TableModel
+from tests.integration.cli_runs import assert_refused, run
 
 TOY = ("generate", "hello", "--engine", "toy")
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
-    """Return the exit status and what was said on standard error, the dim remarks left out."""
-    try:
-        status = cli.main(argv)
-    except SystemExit as end:  # argparse's way
-        status = int(end.code or 0)
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("smart-speed")]
-    return status, "\n".join(said)
-
-
-def assert_refused(outcome: tuple[int, str], *words: str) -> None:
-    status, said = outcome
-    assert status == 2
-    assert said.count("\n") == 0, said
-    assert said.endswith(".")
-    assert "Traceback" not in said
-    for word in words:
-        assert word in said
 
 
 @pytest.mark.parametrize(
@@ -41,7 +22,8 @@ def assert_refused(outcome: tuple[int, str], *words: str) -> None:
         (("--strategy", "absolute", "--theta-abs", "nan"), ("theta_abs must be", "nan")),
         (("--strategy", "relative", "--theta-rel", "0.9"), ("theta_rel must be", "0.9")),
         (("--strategy", "absolute", "--theta-rel", "2"), ("theta_rel", "does not read", "2.0")),
-        (("--strategy", "plain", "--max-draft-len", "3"), ("max_draft_len", "never drafts")),
+        (("--strategy", "plain", "--max-draft-len", "3"), ("max_draft_len", "does not read", "3")),
+        (("--strategy", "fixed", "--stop-placement", "after"), ("stop_placement", "'after'")),
         (("--strategy", "window", "--window-size", "0"), ("window_size must be", "0")),
         (("--strategy", "fixed", "--max-draft-len", "-1"), ("max_draft_len must be", "-1")),
         (("--min-draft-len", "9"), ("min_draft_len must be at most max_draft_len (8)", "9")),

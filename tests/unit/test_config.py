@@ -221,7 +221,7 @@ KNOWN_STRATEGIES = ", ".join(sorted(STRATEGIES))
         ),
         (
             {"strategy": "plain", "max_draft_len": 4},
-            "max_draft_len must be left out with strategy 'plain', which never drafts, got 4.",
+            "max_draft_len must be left out with strategy 'plain', which does not read it, got 4.",
         ),
         (
             {"entropy_type": "renyi", "renyi_order": 1.0},
