@@ -1,9 +1,10 @@
-"""GGUF models keep the contract, speak their own tokens, and change no token of the text."""
+"""GGUF models keep the contract, and change no token of the verifier's text."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
 import numpy as np
 import pytest
 
@@ -12,8 +13,11 @@ from smart_speed.divergence import find_divergence
 from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
+from smart_speed.engines import llama_cpp as engine
+from smart_speed.engines import llama_files
 from smart_speed.engines.base import LoadedModel
 from smart_speed.engines.embedded import embedded_model
+from smart_speed.engines.llama_tokenizer import LlamaTokenizer
 from smart_speed.errors import ConfigError, ModelError, RollbackError
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
@@ -21,12 +25,6 @@ from smart_speed.strategies import STRATEGIES
 from smart_speed.testing import check_cached_model, check_drafter
 from smart_speed.workloads.builtin import builtin_prompts
 from tests.contract import tiny_gguf
-
-llama_cpp = pytest.importorskip("llama_cpp")
-
-from smart_speed.engines import llama_cpp as engine  # noqa: E402
-from smart_speed.engines import llama_files  # noqa: E402
-from smart_speed.engines.llama_tokenizer import LlamaTokenizer  # noqa: E402
 
 TINY_TOLERANCE = 0.05
 """The tiny files are float32, their cache float16. Passes of other widths moved logits by 0.004
@@ -64,6 +62,12 @@ def embedded() -> Any:
 def maker(weights: Any, context_len: int = 64) -> Callable[[], engine.LlamaModel]:
     """Return what makes a context of its own for shared weights."""
     return lambda: engine.LlamaModel(weights, context_len=context_len, threads=1)
+
+
+def fresh_rows(make: Callable[[], engine.LlamaModel], text: Sequence[int], last: int) -> np.ndarray:
+    """Return what a model that has read nothing else says; rows do not outlive their model."""
+    model = make()
+    return np.array(model.feed(text, last=last))
 
 
 def feed_singly(model: engine.LlamaModel, tokens: Sequence[int]) -> np.ndarray:
@@ -117,25 +121,30 @@ class ScoresOneTokenLate(Faulty):
         return np.roll(super().feed(tokens, last=last), 1, axis=0)
 
 
-class ForgetsOneTokenLess(Faulty):
-    """Leaves the cell of a rejected token in the cache, as if it had come before all others."""
+class KeepsARejectedToken(Faulty):
+    """Goes on from it where the text's first token should be, and does not say so."""
 
     def rollback(self, to_len: int) -> None:
-        token = self.cached_tokens[to_len] if 0 <= to_len < self.cached_len else None
+        rejected = self.cached_tokens[to_len:][:1]
         super().rollback(to_len)
-        if token is not None and to_len > 1:
-            kept = list(self.cached_tokens)
+        if rejected and to_len > 1:
+            text = list(self.cached_tokens)
             self.inner.rollback(0)
-            self.inner.feed([token, *kept[1:]], last=0)
-            self.inner._tokens[0] = kept[0]
+            self.inner.feed([*rejected, *text[1:]], last=0)
+            self.inner._tokens[0] = text[0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [ScoresOneTokenLate, ForgetsOneTokenLess])
-def test_tolerance_leaves_no_room_for_a_wrong_row(kind: type[Faulty], embedded: Any) -> None:
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [(ScoresOneTokenLate, "passes of 1 tokens"), (KeepsARejectedToken, "and other tokens")],
+)
+def test_tolerance_leaves_no_room_for_a_wrong_row(
+    kind: type[Faulty], complaint: str, embedded: Any
+) -> None:
     text = LlamaTokenizer(embedded).encode("The drafter writes and the verifier reads.")
     make = maker(embedded)
-    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+    with pytest.raises(AssertionError, match=complaint):
         check_cached_model(lambda: kind(make()), text, tolerance=EMBEDDED_TOLERANCE)
 
 
@@ -144,7 +153,7 @@ def test_rows_are_further_apart_than_any_tolerance(embedded: Any) -> None:
     tokenizer = LlamaTokenizer(embedded)
     for prompt in builtin_prompts(per_task=1):
         text = tokenizer.encode(prompt.text)[:20]
-        rows = maker(embedded)().feed(text, last=len(text))
+        rows = fresh_rows(maker(embedded), text, last=len(text))
         apart = np.abs(rows[1:] - rows[:-1]).max(axis=1)
         assert apart.min() > 3 * EMBEDDED_TOLERANCE
 
@@ -153,23 +162,21 @@ def test_rows_are_further_apart_than_any_tolerance(embedded: Any) -> None:
 def test_feed_over_several_passes_is_the_text_token_by_token(last: int, tiny_file: Path) -> None:
     """1100 tokens are passes of 512, 512 and 76: the rows wanted begin in each, or at its edge."""
     make = maker(engine._open(tiny_file), context_len=1101)
-    expected = feed_singly(make(), LONG_TEXT)
-    model = make()
+    oracle, model = make(), make()
+    expected = feed_singly(oracle, LONG_TEXT)
     rows = np.array(model.feed(LONG_TEXT, last=last))
     assert rows.shape == (last, len(tiny_gguf.VOCABULARY))
     np.testing.assert_allclose(rows, expected[1100 - last :], rtol=0, atol=LONG_TOLERANCE)
     assert model.cached_tokens == LONG_TEXT
-    after = model.feed(TEXT[:1], last=1)
-    oracle = maker(engine._open(tiny_file), context_len=1101)()
-    feed_singly(oracle, LONG_TEXT)
-    np.testing.assert_allclose(after, oracle.feed(TEXT[:1], last=1), rtol=0, atol=LONG_TOLERANCE)
+    after, expected = (each.feed(TEXT[:1], last=1) for each in (model, oracle))
+    np.testing.assert_allclose(after, expected, rtol=0, atol=LONG_TOLERANCE)
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_sliding_window_keeps_what_a_rollback_brings_back(
     whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a cache of the window alone, which is llama.cpp's own choice, it would be lost."""
+    """With a cache for the window alone, as llama.cpp has it by default, that would be lost."""
     make_context = llama_cpp.llama_init_from_model
 
     def init(model: Any, params: Any) -> Any:
@@ -179,16 +186,12 @@ def test_sliding_window_keeps_what_a_rollback_brings_back(
     monkeypatch.setattr(llama_cpp, "llama_init_from_model", init)
     file = tiny_gguf.write(tmp_path / "tiny.gguf", architecture="gemma2")
     make = maker(engine._open(file), context_len=2048)
-    model, fresh = make(), make()
+    model = make()
     model.feed(LONG_TEXT, last=0)
-    if not whole:
-        with pytest.raises(RollbackError, match=r"llama\.cpp must forget tokens from 100 on"):
-            model.rollback(100)
-        return
     model.rollback(100)
-    fresh.feed(LONG_TEXT[:100], last=0)
-    expected = np.array(fresh.feed(TEXT, last=18))
-    np.testing.assert_allclose(model.feed(TEXT, last=18), expected, rtol=0, atol=LONG_TOLERANCE)
+    expected = fresh_rows(make, [*LONG_TEXT[:100], *TEXT], last=18)
+    apart = np.abs(model.feed(TEXT, last=18) - expected).max()
+    assert (apart < LONG_TOLERANCE) == whole
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -211,7 +214,7 @@ def test_interrupted_pass_leaves_no_trace(
         assert model.cached_len == start
         monkeypatch.setattr(llama_cpp, "llama_decode", decode)
         model.feed(TEXT[start : start + 5], last=0)
-    expected = make().feed(TEXT[:11], last=1)
+    expected = fresh_rows(make, TEXT[:11], last=1)
     np.testing.assert_allclose(
         model.feed(TEXT[10:11], last=1), expected, rtol=0, atol=TINY_TOLERANCE
     )
@@ -227,7 +230,7 @@ def test_failed_pass_says_so_and_leaves_no_trace(
         with pytest.raises(ModelError, match=r"must decode 3 tokens, got status 1\."):
             model.feed(TEXT[:3], last=1)
     assert model.cached_len == 0
-    expected = np.array(make().feed(TEXT, last=1))
+    expected = fresh_rows(make, TEXT, last=1)
     np.testing.assert_allclose(model.feed(TEXT, last=1), expected, rtol=0, atol=TINY_TOLERANCE)
 
 
@@ -236,7 +239,7 @@ def test_models_share_weights_but_no_cache(tiny_file: Path) -> None:
     first, second = make(), make()
     first.feed(TEXT[:9], last=0)
     second.feed(TEXT[9:], last=0)
-    expected = np.array(make().feed(TEXT[:10], last=1))
+    expected = fresh_rows(make, TEXT[:10], last=1)
     np.testing.assert_allclose(
         first.feed(TEXT[9:10], last=1), expected, rtol=0, atol=TINY_TOLERANCE
     )
@@ -318,8 +321,8 @@ def test_first_layers_are_the_model_that_ends_there(
     file = llama_files.first_layers(tiny_file, 2, engine.num_layers(tiny_file), said.append)
     # The same seed draws the same first layers.
     short = tiny_gguf.write(tmp_path / "short.gguf", num_layers=2)
-    rows = (maker(engine._open(path))().feed(TEXT, last=18) for path in (file, short, tiny_file))
-    cut, oracle, whole = (np.array(each) for each in rows)
+    files = (file, short, tiny_file)
+    cut, oracle, whole = (fresh_rows(maker(engine._open(path)), TEXT, last=18) for path in files)
     np.testing.assert_array_equal(cut, oracle)
     assert np.abs(cut - whole).max() > 1
     assert llama_files.first_layers(tiny_file, 2, 3, said.append) == file
@@ -331,109 +334,13 @@ def test_converted_file_belongs_to_the_content_it_was_made_of(cache: Path, tmp_p
     said: list[str] = []
     file = tiny_gguf.write(tmp_path / "tiny.gguf")
     converted = llama_files.requantized(file, "q8_0", said.append)
-    text = maker(engine._open(converted))().feed(TEXT, last=1)
-    assert 0 < np.abs(text - maker(engine._open(file))().feed(TEXT, last=1)).max() < 2
+    rounded, exact = (
+        fresh_rows(maker(engine._open(path)), TEXT, last=18) for path in (converted, file)
+    )
+    assert 0 < np.abs(rounded - exact).max() < 5
     tiny_gguf.write(file, seed=1)
     assert llama_files.requantized(file, "q8_0", said.append) != converted
     assert len(said) == len(list(cache.iterdir())) == 2
-
-
-@pytest.fixture(scope="module")
-def tokenizer(embedded: Any) -> LlamaTokenizer:
-    return LlamaTokenizer(embedded)
-
-
-TEXTS = [
-    "The drafter writes.",
-    "  leading and   inner spaces ",
-    "line\n\n\tindented\r\n",
-    "naïve façade – “quoted”…",
-    "日本語のテキスト",
-    "👩‍👩‍👧‍👦 e\u0301 ﷽",
-    "x = 12345 * 67.89  # sum",
-    "a\x00b\u200b\u2028",
-    "",
-    " ",
-    "ab" * 300,
-]
-
-CHATS = [
-    [{"role": "user", "content": "What is 2 + 2?"}],
-    [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Hello."},
-        {"role": "user", "content": "日本?"},
-    ],
-]
-
-
-@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-def test_text_survives_its_tokens(text: str, tokenizer: LlamaTokenizer) -> None:
-    tokens = tokenizer.encode(text)
-    assert tokenizer.decode(tokens) == text
-    assert all(0 <= token < tokenizer.vocab_size for token in tokens)
-
-
-def test_tokens_of_half_a_character_are_broken(tokenizer: LlamaTokenizer) -> None:
-    tokens = tokenizer.encode("語")
-    assert len(tokens) > 1
-    assert "\ufffd" in tokenizer.decode(tokens[:1])
-    assert tokenizer.decode(tokens) == "語"
-
-
-def test_special_tokens_are_read_but_never_written(tokenizer: LlamaTokenizer) -> None:
-    tokens = tokenizer.encode("<|im_start|>user\nHi<|im_end|>\n")
-    assert (tokens[0], tokens[-2]) == (1, 2)
-    assert [tokenizer.spelling(token) for token in (1, 2)] == ["<|im_start|>", "<|im_end|>"]
-    assert tokenizer.decode(tokens) == "user\nHi\n"
-    assert tokenizer.bos_id == 1
-    assert tokenizer.eos_ids >= {0, 2}
-    assert not tokenizer.eos_ids & set(tokenizer.encode(TEXTS[0]))
-
-
-@pytest.mark.slow
-def test_tokenizer_agrees_with_that_of_transformers(tokenizer: LlamaTokenizer) -> None:
-    """Both are read from the same file, by two libraries."""
-    transformers = pytest.importorskip("transformers")
-    from smart_speed.engines import hf_files
-    from smart_speed.engines.hf_tokenizer import HfTokenizer
-
-    path = str(embedded_model())
-    load = transformers.AutoTokenizer.from_pretrained
-    other = HfTokenizer(hf_files.read(path, lambda: load(**hf_files.find(path))))
-    for text in (*TEXTS, "<|im_start|>user\nHi<|im_end|>\n"):
-        assert tokenizer.encode(text) == other.encode(text)
-        assert tokenizer.decode(tokenizer.encode(text)) == other.decode(other.encode(text))
-    for messages in CHATS:
-        assert tokenizer.encode_chat(messages) == other.encode_chat(messages)
-    tokens = range(tokenizer.vocab_size)
-    assert [tokenizer.spelling(token) for token in tokens] == [*map(other.spelling, tokens)]
-    assert tokenizer.vocab_size == other.vocab_size
-    assert tokenizer.bos_id == other.bos_id
-    assert tokenizer.eos_ids >= other.eos_ids
-
-
-def test_chat_is_put_into_the_file_s_template(tiny_file: Path, tmp_path: Path) -> None:
-    tokenizer = engine.load(str(tiny_file), threads=1).tokenizer
-    tokens = tokenizer.encode_chat(CHATS[0])
-    assert tokens == tokenizer.encode(
-        "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n"
-    )
-    with pytest.raises(ModelError, match=r"must accept the messages: No robots\."):
-        tokenizer.encode_chat([{"role": "robot", "content": "a"}])
-    silent = tiny_gguf.write(tmp_path / "silent.gguf", chat_template=None)
-    with pytest.raises(ModelError, match="this GGUF file has none"):
-        engine.load(str(silent), threads=1).tokenizer.encode_chat(CHATS[0])
-
-
-def test_tiny_tokenizer_knows_every_byte(tiny_file: Path) -> None:
-    tokenizer = engine.load(str(tiny_file), threads=1).tokenizer
-    assert tokenizer.vocab_size == len(tiny_gguf.VOCABULARY)
-    spelled = [tokenizer.spelling(token) for token in range(tokenizer.vocab_size)]
-    assert spelled == list(tiny_gguf.VOCABULARY)
-    assert (tokenizer.bos_id, tokenizer.eos_ids) == (1, {0, 2})
-    assert tokenizer.decode(tokenizer.encode("the 語 \x00\xff")) == "the 語 \x00\xff"
 
 
 def assert_same_text(
@@ -459,20 +366,20 @@ def assert_same_text(
 
 
 @pytest.fixture
-def tiny_drafter(folder: Path, tiny_file: Path) -> Iterator[tuple[LoadedModel, LoadedModel]]:
+def tiny_pair(folder: Path, tiny_file: Path) -> tuple[LoadedModel, LoadedModel]:
     """A verifier and its own first two layers."""
     short = tiny_gguf.write(folder / "short.gguf", num_layers=2)
     verifier, drafter = (
         engine.load(str(path), threads=1, context_len=64) for path in (tiny_file, short)
     )
-    yield verifier, drafter
+    return verifier, drafter
 
 
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "plain"])
 def test_greedy_text_is_the_verifier_s(
-    strategy: str, tiny_drafter: tuple[LoadedModel, LoadedModel]
+    strategy: str, tiny_pair: tuple[LoadedModel, LoadedModel]
 ) -> None:
-    verifier, drafter = tiny_drafter
+    verifier, drafter = tiny_pair
     configs = [EntropyConfig(strategy=strategy, max_draft_len=cap) for cap in range(9)]
     prompts = (TEXT[:1], TEXT[:6])
     assert assert_same_text(verifier, NgramDrafter(), configs, prompts) > 0
@@ -486,6 +393,6 @@ def test_greedy_text_is_the_embedded_verifier_s() -> None:
     configs = [EntropyConfig(strategy=name) for name in STRATEGIES if name != "plain"]
     prompts = [
         verifier.tokenizer.encode_chat([{"role": "user", "content": text}])
-        for text in ("Count to ten.", "Name a colour.", "Say the word tea three times.")
+        for text in ("Count to ten.", "Say the word tea three times.")
     ]
     assert assert_same_text(verifier, NgramDrafter(), configs, prompts) > 0
