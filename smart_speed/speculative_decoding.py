@@ -1,5 +1,7 @@
 """THE loop: draft while it pays, verify in one pass, keep what the verifier would have written."""
 
+import importlib
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -273,3 +275,8 @@ def _target_laws(job: Job, rows: Array, proposed: Sequence[int]) -> TargetLaws:
     return lambda position: job.sampling.law(
         Scores(rows[position]), chain(job.text, proposed[:position])
     )
+
+
+if __name__ == "speculative_decoding":
+    # Imported by its bare name, with this folder on the path: be the package's own module.
+    sys.modules[__name__] = importlib.import_module("smart_speed.speculative_decoding")

@@ -164,7 +164,7 @@ def _show(comparison: Comparison, names: Sequence[str], sampling: Sampling) -> N
             name,
             _number(row["tokens_per_decode_s"], ".1f"),
             _number(row["speedup_over_plain"], ".2f"),
-            f"{_number(row['speedup_low'], '.2f')}–{_number(row['speedup_high'], '.2f')}",
+            _interval(row["speedup_low"], row["speedup_high"]),
             _number(row["acceptance_rate"], ".0%"),
             _number(row["mean_emitted_len"], ".2f"),
             _number(row["mean_draft_len"], ".2f"),
@@ -206,6 +206,10 @@ def _judgement(divergence: Divergence) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{low:.2f}–{high:.2f}"
 
 
 def _same(row: Mapping[str, Any], sampling: Sampling) -> str:

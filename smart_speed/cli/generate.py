@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smart_speed.cli import arguments, compare
-from smart_speed.cli.console import check_writable, console, print_json, say
+from smart_speed.cli.console import check_writable, print_json, say
 from smart_speed.cli.prompts import NamedPrompt, read_prompts
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.recording import RecordingDrafter
@@ -131,10 +131,10 @@ def _summarise(result: Result) -> None:
     if not record.rounds:
         say("Nothing was generated.")
         return
-    console.print(
-        f"{record.output_len} tokens in {len(record.rounds)} rounds, ended by "
-        f"{record.finish_reason}: {tokens_per_decode_s([record]):.1f} tokens/s, "
-        f"{mean_emitted_len([record]):.2f} a round, "
-        f"{acceptance_rate([record]):.0%} of the drafted ones accepted",
-        style="dim",
+    drafted = any(turn.draft_len for turn in record.rounds)
+    say(
+        f"Tokens: {record.output_len}; rounds: {len(record.rounds)}; ended by "
+        f"{record.finish_reason}; {tokens_per_decode_s([record]):.1f} tokens/s, "
+        f"{mean_emitted_len([record]):.2f} a round"
+        + (f", {acceptance_rate([record]):.0%} of the drafted ones accepted." if drafted else ".")
     )

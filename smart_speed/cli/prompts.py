@@ -42,7 +42,8 @@ def _read_text(args: argparse.Namespace) -> str:
         return _read_file(args.file)
     if args.prompt not in (None, "-"):
         return str(args.prompt)
-    check_that(not sys.stdin.isatty(), "prompt", "given, as text, --file or standard input", None)
+    waiting = sys.stdin is None or sys.stdin.isatty()
+    check_that(not waiting, "prompt", "given, as text, --file or standard input", None)
     return sys.stdin.read()
 
 
@@ -56,6 +57,12 @@ def _read_file(path: Path) -> str:
 
 
 def _named(args: argparse.Namespace, prompt_id: str, text: str) -> NamedPrompt:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"A prompt must be UTF-8 text, got bytes that are not: {error}."
+        ) from error
     if not args.chat:
         return NamedPrompt(prompt_id, text, text)
     system = [{"role": "system", "content": args.system}] if args.system else []

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -20,7 +21,7 @@ from transformers import (
 
 from smart_speed.engines.base import LoadedModel, check_feed
 from smart_speed.engines.hf_files import find, first_line, read
-from smart_speed.engines.hf_tokenizer import HfTokenizer
+from smart_speed.engines.hf_tokenizer import HfTokenizer, split_as_trained
 from smart_speed.errors import ConfigError, ModelError, RollbackError, check_that, unknown_name
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -205,6 +206,8 @@ def load(
     _check_kind(config)
     context_len = _context_len(config, context_len)
     tokenizer = read(path, lambda: AutoTokenizer.from_pretrained(**source))
+    if "gguf_file" in source:
+        split_as_trained(tokenizer, Path(path).expanduser())
     network, info = read(
         path,
         lambda: AutoModelForCausalLM.from_pretrained(

@@ -1,9 +1,12 @@
 """Tokenizers of transformers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, final
 
+import gguf
 from jinja2 import TemplateError
+from tokenizers import pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from smart_speed.engines.base import Message
@@ -11,6 +14,26 @@ from smart_speed.errors import ModelError
 
 _ANSWER = "smart_speed"
 """Stands for an assistant's answer when a chat template is asked how it ends one."""
+
+
+_DIGITS_APART = ("smollm",)
+"""Names that GGUF files give to tokenizers which split off every digit first."""
+
+
+def split_as_trained(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    """Give a tokenizer read from a GGUF file the splitting that its model was trained with.
+
+    transformers reads the vocabulary and the merges of such a file, and not how text is split
+    before they apply, so that whatever stands before a digit would get other tokens.
+    """
+    field = gguf.GGUFReader(path).get_field("tokenizer.ggml.pre")
+    if field is not None and field.contents() in _DIGITS_APART:
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )
 
 
 @final

@@ -4,6 +4,7 @@ Tokens go into the batch's own arrays and logits are read where llama.cpp left t
 object per token, no copy per pass.
 """
 
+import ctypes
 import os
 import weakref
 from collections.abc import Sequence
@@ -104,7 +105,11 @@ class LlamaModel:
             llama_cpp.llama_synchronize(self._context)
             return np.empty((0, self._vocab_size), dtype=np.float32)
         logits = llama_cpp.llama_get_logits(self._context)
-        return np.ctypeslib.as_array(logits, (rows, self._vocab_size))
+        memory: Any = (ctypes.c_float * (rows * self._vocab_size)).from_address(
+            ctypes.addressof(logits.contents)
+        )
+        memory.owner = self  # the view must keep alive what it looks at
+        return np.frombuffer(memory, dtype=np.float32).reshape(rows, self._vocab_size)
 
     def rollback(self, to_len: int) -> None:
         if not 0 <= to_len <= self.cached_len:
@@ -214,7 +219,7 @@ def _refuse_recurrent(model: Any) -> None:
 
 
 def _describe(model: Any) -> str:
-    buffer = llama_cpp.ctypes.create_string_buffer(128)
+    buffer = ctypes.create_string_buffer(128)
     llama_cpp.llama_model_desc(model, buffer, len(buffer))
     size = llama_cpp.llama_model_size(model) / 1e6
     name = metadata(model, "general.name") or "unnamed"

@@ -156,7 +156,6 @@ def test_setting_that_does_not_fit_the_model(
     assert_refused(run(capsys, "generate", PROMPT, "--verifier", tiny_file, *argv), *words)
 
 
-@pytest.mark.xfail(reason="half a character is not yet refused", raises=UnicodeEncodeError)
 def test_prompt_that_is_no_text(tiny_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What Python makes of bytes on the command line that are not UTF-8."""
     assert_refused(run(capsys, "generate", "a\udcff", "--verifier", tiny_file), "UTF-8")

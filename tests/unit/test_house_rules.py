@@ -113,7 +113,6 @@ def test_seed_module_has_a_bare_name_as_well(module: str) -> None:
     python(f"import sys\nsys.path.insert(0, {str(PACKAGE)!r})\n{imported}")
 
 
-@pytest.mark.xfail(reason="each name has objects of its own", raises=AssertionError)
 @pytest.mark.parametrize("module", seed_modules())
 def test_both_names_are_one_module(module: str) -> None:
     """Else an object made under one name is none of the other's class."""
