@@ -154,7 +154,9 @@ def _document(comparison: Comparison, conditions: Mapping[str, EntropyConfig]) -
 
 
 def _show(comparison: Comparison, names: Sequence[str], sampling: Sampling) -> None:
-    table = Table(title="Over plain decoding, 95 % intervals over prompts", box=SIMPLE_HEAD)
+    table = Table(
+        title="Over plain decoding, 95 % intervals over prompts", box=SIMPLE_HEAD, padding=(0, 1)
+    )
     for heading in _HEADINGS:
         justify: Literal["left", "right"] = "left" if heading == "condition" else "right"
         table.add_column(heading, justify=justify, no_wrap=True)

@@ -134,7 +134,7 @@ def test_text_goes_to_standard_output_and_all_else_to_error(
     assert out == f"{expected}\n"
     said = " ".join(err.split())
     assert "Engine llama_cpp: the default verifier is a GGUF file" in said
-    assert "16 tokens in" in said
+    assert "Tokens: 16; rounds: " in said
 
 
 def test_page_shows_the_text_and_refers_to_nothing_outside(
