@@ -85,7 +85,7 @@ def run(
     verifier = load_verifier(args.verifier, options)
     profile.check_models(verifier=args.verifier, drafter=args.drafter, engine=verifier.engine)
     drafter = load_drafter(args.drafter, verifier, options)
-    say(f"Verifier {verifier.description}; drafter {drafter.name}; {len(prompts)} prompts.")
+    say(f"Verifier {verifier.description}; drafter {drafter.name}; prompts: {len(prompts)}.")
     decoders = {
         name: EntropyBasedSpeculativeDecoder(verifier, drafter, config)
         for name, config in conditions.items()
@@ -155,7 +155,7 @@ def _document(comparison: Comparison, conditions: Mapping[str, EntropyConfig]) -
 
 def _show(comparison: Comparison, names: Sequence[str], sampling: Sampling) -> None:
     table = Table(
-        title="Over plain decoding, 95 % intervals over prompts", box=SIMPLE_HEAD, padding=(0, 1)
+        title="Over plain decoding, 95 % intervals over prompts", box=SIMPLE_HEAD, pad_edge=False
     )
     for heading in _HEADINGS:
         justify: Literal["left", "right"] = "left" if heading == "condition" else "right"
