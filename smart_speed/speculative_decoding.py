@@ -76,6 +76,9 @@ class EntropyBasedSpeculativeDecoder:
         self.drafter: Drafter = NoDrafter() if drafter is None or plain else drafter
         self._strategy = self.config.build_strategy()
         self._measure = self.config.build_measure()
+        # Looked up once: a plug-in's defaults are found by searching what is installed.
+        self._draft_cap = self.config.draft_cap
+        self._keep_last = self.config.keeps_uncertain
         self._clock = clock
         self._text: list[int] = []
 
@@ -231,7 +234,7 @@ class EntropyBasedSpeculativeDecoder:
     def _draft(self, job: Job, state: Any, watch: Stopwatch) -> Draft:
         """Draft one round: until the strategy, a cap, the budget or end of text says stop."""
         config, strategy, sampling = self.config, self._strategy, job.sampling
-        keep_last = config.keeps_uncertain
+        keep_last = self._keep_last
         tokens: list[int] = []
         laws: list[Law] = []
         facts: list[LawFacts] = []
@@ -262,7 +265,7 @@ class EntropyBasedSpeculativeDecoder:
     def _limit(self, job: Job, own: int | None) -> tuple[int, str]:
         """Return the most tokens that this round may draft, and what says so."""
         config, context_len = self.config, self.drafter.context_len
-        caps = [(config.draft_cap, "max_draft_len"), (job.budget, "budget")]
+        caps = [(self._draft_cap, "max_draft_len"), (job.budget, "budget")]
         if own is not None:
             caps.append((max(own, config.min_draft_len), config.strategy))
         if context_len is not None:

@@ -9,13 +9,14 @@ takes one list per sequence.
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, final, runtime_checkable
 
 from jaxtyping import Float
 
-from smart_speed.errors import VocabularyError, check_that
+from smart_speed.errors import RollbackError, VocabularyError, check_that
 
 EngineName = Literal["hf", "llama_cpp", "toy"]
 Message = dict[str, str]
@@ -123,6 +124,34 @@ class LoadedModel:
     """What was asked for: a folder, a file, a hub id."""
     description: str
     """A line for people: architecture, number format, device, threads."""
+
+
+class CachedTokens(ABC):
+    """The part of ``CachedModel`` that every engine keeps alike: which tokens its cache covers."""
+
+    def __init__(self) -> None:
+        self._tokens: list[int] = []
+
+    @property
+    def cached_tokens(self) -> Sequence[int]:
+        return self._tokens
+
+    @property
+    def cached_len(self) -> int:
+        return len(self._tokens)
+
+    @abstractmethod
+    def rollback(self, to_len: int) -> None: ...
+
+
+def check_rollback(to_len: int, cached_len: int) -> None:
+    """Check the argument of ``CachedModel.rollback``; every engine calls this first.
+
+    Raises:
+        RollbackError: If the cache does not hold that many tokens.
+    """
+    if not 0 <= to_len <= cached_len:
+        raise RollbackError(f"to_len must be 0 to {cached_len}, got {to_len}.")
 
 
 def usable_cores() -> int:

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from smart_speed.engines.base import LoadedModel, check_feed
+from smart_speed.engines.base import CachedTokens, LoadedModel, check_feed, check_rollback
 from smart_speed.engines.hf_files import find, first_line, read
 from smart_speed.engines.hf_tokenizer import HfTokenizer, split_as_trained
 from smart_speed.errors import ConfigError, ModelError, RollbackError, check_that, unknown_name
@@ -34,7 +34,7 @@ _UNBOUNDED_CONTEXT_LEN = 4096
 
 
 @final
-class HfModel:
+class HfModel(CachedTokens):
     """A causal language model of transformers, batch size 1."""
 
     def __init__(self, network: PreTrainedModel, *, context_len: int | None = None) -> None:
@@ -58,7 +58,7 @@ class HfModel:
         self._vocab_size = int(network.config.get_text_config().vocab_size)
         self._keeps_rows = "logits_to_keep" in parameters
         self._cache = _empty_cache()
-        self._tokens: list[int] = []
+        super().__init__()
 
     @property
     def vocab_size(self) -> int:
@@ -67,14 +67,6 @@ class HfModel:
     @property
     def context_len(self) -> int:
         return self._context_len
-
-    @property
-    def cached_tokens(self) -> Sequence[int]:
-        return self._tokens
-
-    @property
-    def cached_len(self) -> int:
-        return len(self._tokens)
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[Any, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self.context_len)
@@ -110,8 +102,7 @@ class HfModel:
         return logits
 
     def rollback(self, to_len: int) -> None:
-        if not 0 <= to_len <= self.cached_len:
-            raise RollbackError(f"to_len must be 0 to {self.cached_len}, got {to_len}.")
+        check_rollback(to_len, self.cached_len)
         if to_len == 0:
             self._cache = _empty_cache()
         elif to_len < self.cached_len:

@@ -15,7 +15,13 @@ import llama_cpp
 import numpy as np
 from jaxtyping import Float
 
-from smart_speed.engines.base import LoadedModel, check_feed, usable_cores
+from smart_speed.engines.base import (
+    CachedTokens,
+    LoadedModel,
+    check_feed,
+    check_rollback,
+    usable_cores,
+)
 from smart_speed.engines.llama_log import quiet
 from smart_speed.engines.llama_tokenizer import LlamaTokenizer, metadata
 from smart_speed.errors import ModelError, RollbackError, check_that
@@ -27,7 +33,7 @@ _DEFAULT_CONTEXT_LEN = 4096
 
 
 @final
-class LlamaModel:
+class LlamaModel(CachedTokens):
     """A GGUF model and one sequence's cache."""
 
     def __init__(self, model: Any, *, context_len: int, threads: int) -> None:
@@ -50,7 +56,7 @@ class LlamaModel:
         vocab = llama_cpp.llama_model_get_vocab(model)
         self._vocab_size = int(llama_cpp.llama_vocab_n_tokens(vocab))
         self._context_len = context_len
-        self._tokens: list[int] = []
+        super().__init__()
         self._batch_len = int(params.n_batch)
         self._batch = llama_cpp.llama_batch_init(self._batch_len, 0, 1)
         shape = (self._batch_len,)
@@ -69,14 +75,6 @@ class LlamaModel:
     @property
     def context_len(self) -> int:
         return self._context_len
-
-    @property
-    def cached_tokens(self) -> Sequence[int]:
-        return self._tokens
-
-    @property
-    def cached_len(self) -> int:
-        return len(self._tokens)
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self._context_len)
@@ -112,8 +110,7 @@ class LlamaModel:
         return np.frombuffer(memory, dtype=np.float32).reshape(rows, self._vocab_size)
 
     def rollback(self, to_len: int) -> None:
-        if not 0 <= to_len <= self.cached_len:
-            raise RollbackError(f"to_len must be 0 to {self.cached_len}, got {to_len}.")
+        check_rollback(to_len, self.cached_len)
         if to_len == self.cached_len:
             return
         if not llama_cpp.llama_memory_seq_rm(self._memory, 0, to_len, -1):

@@ -7,8 +7,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from smart_speed.engines.base import LoadedModel, Message, check_feed
-from smart_speed.errors import ModelError, RollbackError, check_that
+from smart_speed.engines.base import CachedTokens, LoadedModel, Message, check_feed, check_rollback
+from smart_speed.errors import ModelError, check_that
 
 _VERSE = (
     "the drafter writes and the verifier reads, the drafter guesses and the verifier weeds; "
@@ -17,7 +17,7 @@ _VERSE = (
 
 
 @final
-class TableModel:
+class TableModel(CachedTokens):
     """Logits looked up by the last tokens, float64."""
 
     def __init__(
@@ -33,7 +33,7 @@ class TableModel:
         """
         check_that(len(set(table.shape)) == 1, "table", "as wide on every axis", table.shape)
         self._table = table
-        self._tokens: list[int] = []
+        super().__init__()
         self._context_len = context_len
 
     @property
@@ -43,14 +43,6 @@ class TableModel:
     @property
     def context_len(self) -> int:
         return self._context_len
-
-    @property
-    def cached_tokens(self) -> Sequence[int]:
-        return self._tokens
-
-    @property
-    def cached_len(self) -> int:
-        return len(self._tokens)
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self.context_len)
@@ -62,8 +54,7 @@ class TableModel:
         return np.array(rows).reshape(last, self.vocab_size)
 
     def rollback(self, to_len: int) -> None:
-        if not 0 <= to_len <= self.cached_len:
-            raise RollbackError(f"to_len must be 0 to {self.cached_len}, got {to_len}.")
+        check_rollback(to_len, self.cached_len)
         del self._tokens[to_len:]
 
 

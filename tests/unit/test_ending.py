@@ -26,7 +26,7 @@ class ByteTokenizer:
         return list(text.encode())
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int]:
-        raise NotImplementedError
+        return self.encode(messages[-1]["content"])
 
     def decode(self, tokens: Sequence[int]) -> str:
         return bytes(token for token in tokens if token != END).decode(errors="replace")
@@ -45,9 +45,10 @@ class WordTokenizer:
     words = (" the", " end", "less", " STOP now", "")
 
     def encode(self, text: str) -> list[int]:
-        raise NotImplementedError
+        return [self.words.index(f" {word}") for word in text.split()]
 
-    encode_chat = encode
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        return self.encode(messages[-1]["content"])
 
     def decode(self, tokens: Sequence[int]) -> str:
         return "".join(self.words[token] for token in tokens).removeprefix(" ")
