@@ -81,11 +81,20 @@ class Law:
         theirs = xp.asarray(other.probs, dtype=self.probs.dtype, device=device)
         if self.ids is None and other.ids is None and theirs.shape == self.probs.shape:
             return theirs
+        if self.ids is None and other.ids is not None:
+            return self._spread(theirs, xp.asarray(other.ids, device=device))
         mine = xp.arange(self.probs.shape[0], device=device) if self.ids is None else self.ids
         ids = xp.arange(theirs.shape[0]) if other.ids is None else other.ids
         ids = xp.asarray(ids, dtype=mine.dtype, device=device)
         at = xp.clip(xp.searchsorted(ids, mine), 0, ids.shape[0] - 1)
         return xp.where(ids[at] == mine, theirs[at], xp.zeros_like(theirs[at]))
+
+    def _spread(self, theirs: Array, ids: Array) -> Array:
+        """Put the entries of a support in their places among all: cheaper than to look each up."""
+        spread = array_api_compat.array_namespace(self.probs).zeros_like(self.probs)
+        inside = ids < self.probs.shape[0]
+        spread[ids[inside]] = theirs[inside]
+        return spread
 
     def residual(self, draft: "Law", scale: float = 1.0) -> "Law":
         """Return the normalised positive part of ``scale * self - draft``.

@@ -9,12 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
 
+from smart_speed.drafters import manifest
 from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
 from smart_speed.engines.base import EngineName, LoadedModel
 from smart_speed.engines.embedded import embedded_model
-from smart_speed.errors import ConfigError, EngineMissingError, check_that, unknown_name
+from smart_speed.engines.vocabulary import vocabulary_fingerprint
+from smart_speed.errors import (
+    ConfigError,
+    EngineMissingError,
+    ModelError,
+    check_that,
+    unknown_name,
+)
 
 ENGINES = ("hf", "llama_cpp", "toy")
 FORMATS = ("bf16", "q8_0", "q4_0")
@@ -23,6 +31,8 @@ INSTALLS = {
     "llama_cpp": ("llama_cpp", "pip install 'smart-speed[llama]'"),
 }
 """What each engine imports, and what installs it."""
+SHIPPED_FOLDER = Path(__file__).parent / "drafters" / "shipped"
+"""Where the drafters lie that come with the package."""
 
 
 def _silent(_sentence: str) -> None:
@@ -156,26 +166,78 @@ def load_verifier(path: str, options: LoadOptions) -> LoadedModel:
     return load_model(path, options)
 
 
+def shipped_drafters() -> dict[str, Path]:
+    """Return the folders of the drafters that come with the package, by their names."""
+    found = sorted(SHIPPED_FOLDER.glob(f"*/{manifest.FILE_NAME}"))
+    return {path.parent.name: path.parent for path in found}
+
+
 def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Drafter:
     """Load what writes ahead.
 
     Args:
-        name: "ngram"; "layers:N" for the verifier's own first N layers; a folder, GGUF file or
-            hub id; or "default", which is "ngram" for every verifier so far.
-        verifier: Whose vocabulary it must share.
-        options: How to load it.
+        name: "ngram"; "layers:N" for the verifier's own first N layers; one of
+            ``shipped_drafters()``; a folder, GGUF file or hub id; or "default": the shipped
+            "small" for verifiers of the vocabulary that it was made for, else "ngram".
+        verifier: Whose vocabulary it must share, or have a part of.
+        options: How to load it. A shipped drafter runs on the verifier's engine, in its own
+            number format and with its own context.
 
     Raises:
         VocabularyError: If the models disagree on a token.
-        ModelError: If there is no such model, or it cannot be used.
+        ModelError: If there is no such model, it cannot be used, or its files are not those that
+            its manifest names.
     """
     if name == "default":
-        name = "default" if verifier.engine == "toy" else "ngram"
+        name = _default_drafter(verifier)
     if name == "ngram":
         return NgramDrafter()
     if name.startswith("layers:"):
         return ModelDrafter.for_verifier(_first_layers(name, verifier, options), verifier)
-    return ModelDrafter.for_verifier(load_model(name, options, toy_order=1), verifier)
+    if (folder := shipped_drafters().get(name)) is not None:
+        return _load_model_drafter(
+            str(folder / "drafter.gguf"), verifier, _options_for_shipped(options, verifier)
+        )
+    try:
+        return _load_model_drafter(name, verifier, options)
+    except ModelError as error:
+        if type(error) is not ModelError or not _could_be_a_name(name):
+            raise
+        known = ", ".join(["default", "layers:N", "ngram", *shipped_drafters()])
+        said = str(error).rstrip(".")
+        raise ModelError(f"{said}; drafters that go by a name are {known}.") from error
+
+
+def _default_drafter(verifier: LoadedModel) -> str:
+    if verifier.engine == "toy":
+        return "default"
+    folder = shipped_drafters().get("small")
+    made = manifest.read_manifest(folder) if folder else None
+    if made is None:
+        return "ngram"
+    # A converted verifier lies in the cache under another path; its vocabulary tells.
+    fits = made["verifier"]["vocabulary_sha256"] == vocabulary_fingerprint(verifier.tokenizer)
+    return "small" if fits else "ngram"
+
+
+def _load_model_drafter(path: str, verifier: LoadedModel, options: LoadOptions) -> Drafter:
+    """Load a model as a drafter, called what its manifest says if it has one."""
+    made = manifest.check_files(Path(path).expanduser())
+    if made is not None:
+        verifier_name = verifier.path.rpartition("/")[2]
+        manifest.check_made_for(made, verifier_name, vocabulary_fingerprint(verifier.tokenizer))
+    model = load_model(path, options, toy_order=1)
+    return ModelDrafter.for_verifier(model, verifier, name=made["name"] if made else "model")
+
+
+def _options_for_shipped(options: LoadOptions, verifier: LoadedModel) -> LoadOptions:
+    as_it_is: Literal["none", "auto"] = "none" if verifier.engine == "llama_cpp" else "auto"
+    return replace(options, engine=verifier.engine, quantize=as_it_is, context_len=None)
+
+
+def _could_be_a_name(text: str) -> bool:
+    path = Path(text)
+    return path.name == text and not path.suffix and not path.exists()
 
 
 def _first_layers(name: str, verifier: LoadedModel, options: LoadOptions) -> LoadedModel:

@@ -94,8 +94,8 @@ class EntropyBasedSpeculativeDecoder:
 
         Args:
             verifier: A folder, GGUF file or hub id, or "default" for the embedded model.
-            drafter: The same, or "ngram", or "layers:N" for the verifier's first N layers, or
-                ``None`` for plain decoding.
+            drafter: The same, or "ngram", or "layers:N" for the verifier's first N layers, or the
+                name of one that comes with the package, or ``None`` for plain decoding.
             config: How to draft and verify.
             options: Fields of ``smart_speed.loading.LoadOptions``: engine, device, dtype, threads …
         """

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
 from smart_speed.config import EntropyConfig
-from smart_speed.loading import LoadOptions
+from smart_speed.loading import LoadOptions, shipped_drafters
 from smart_speed.sampling import Sampling
 from smart_speed.strategies import STRATEGIES
 
@@ -45,7 +45,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--drafter",
         default="default",
         metavar="MODEL",
-        help="the same, or 'ngram', or 'layers:N' (the verifier's own first layers)",
+        help="the same, or 'ngram', or 'layers:N' (the verifier's own first layers)" + _shipped(),
     )
     group.add_argument("--engine", default="auto", help="auto, hf, llama_cpp or toy")
     group.add_argument("--device", help="hf: cpu, cuda, cuda:1 …")
@@ -55,6 +55,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--threads", type=int, metavar="N", help="cores to use")
     group.add_argument("--context-len", type=int, metavar="N", help="tokens that a cache holds")
+
+
+def _shipped() -> str:
+    """Return how the help goes on about drafters that come with the package."""
+    names = [f"'{name}'" for name in shipped_drafters()]
+    return f", or {' or '.join(names)} (made for the embedded verifier)" if names else ""
 
 
 def load_options(args: argparse.Namespace, say: Callable[[str], None]) -> LoadOptions:

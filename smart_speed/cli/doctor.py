@@ -12,7 +12,9 @@ from rich.table import Table
 from smart_speed import __version__
 from smart_speed.cli import arguments
 from smart_speed.cli.console import console, print_json, say
-from smart_speed.engines.base import usable_cores
+from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.model import ModelDrafter
+from smart_speed.engines.base import LoadedModel, usable_cores
 from smart_speed.errors import SmartSpeedError
 from smart_speed.loading import ENGINES, INSTALLS, is_installed, load_drafter, load_verifier
 
@@ -46,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
         drafter = load_drafter(args.drafter, verifier, options)
         findings["verifier"] = f"{verifier.engine}: {verifier.description}"
         findings["drafter"] = drafter.name
-        # Constructing a model drafter has compared them token by token.
-        findings["vocabulary"] = f"{verifier.tokenizer.vocab_size} tokens, the same for both"
+        findings["vocabulary"] = _vocabulary(verifier, drafter)
         problem = None
     except SmartSpeedError as error:
         problem = str(error)
@@ -63,6 +64,14 @@ def run(args: argparse.Namespace) -> int:
         if problem:
             console.print(problem, style="red", markup=False)
     return 1 if problem else 0
+
+
+def _vocabulary(verifier: LoadedModel, drafter: Drafter) -> str:
+    """Say what pairing the two, which compares their tokens, has found."""
+    size = verifier.tokenizer.vocab_size
+    if isinstance(drafter, ModelDrafter) and drafter.support_len < size:
+        return f"{size} tokens, of which the drafter knows {drafter.support_len}"
+    return f"{size} tokens, the same for both"
 
 
 def _version(package: str) -> str:

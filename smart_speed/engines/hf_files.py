@@ -70,7 +70,7 @@ def read(path: str, reader: Callable[[], Loaded]) -> Loaded:
         ModelError: If it cannot.
     """
     try:
-        with _quiet():
+        with quiet():
             return reader()
     # Each file format has errors of its own: struct.error, SafetensorError, KeyError ...
     except Exception as error:
@@ -79,7 +79,7 @@ def read(path: str, reader: Callable[[], Loaded]) -> Loaded:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep progress bars, log lines and warnings of third parties from the terminal."""
     disabled_level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -1,12 +1,13 @@
 """Tokenizers of transformers."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 import gguf
 from jinja2 import TemplateError
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from smart_speed.engines.base import Message
@@ -36,6 +37,18 @@ def split_as_trained(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
         )
 
 
+def drop_tokens_past(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
+    """Take from a tokenizer read from a GGUF file what its model has no embedding for.
+
+    transformers gives such tokenizers an end-of-text token of its own if the file has no token of
+    that name.
+    """
+    if len(tokenizer) > vocab_size:
+        data = json.loads(tokenizer.backend_tokenizer.to_str())
+        data["added_tokens"] = [token for token in data["added_tokens"] if token["id"] < vocab_size]
+        tokenizer._tokenizer = Tokenizer.from_str(json.dumps(data))
+
+
 @final
 class HfTokenizer:
     """A tokenizer of transformers, and all that may end a text of its model."""
@@ -57,6 +70,11 @@ class HfTokenizer:
             *_as_list(_turn_end(tokenizer)),
         ]
         self._eos_ids = frozenset(ends)
+
+    @property
+    def backend(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of transformers; not to be changed."""
+        return self._tokenizer
 
     @property
     def vocab_size(self) -> int:

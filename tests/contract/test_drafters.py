@@ -21,17 +21,29 @@ def model_drafter(*, verifier_width: int = 6) -> ModelDrafter:
     return ModelDrafter(TableModel(table), vocab_size=verifier_width)
 
 
+def trimmed_drafter(*ids: int, size: int) -> ModelDrafter:
+    """Build a drafter that lacks some tokens of the text."""
+    table = np.random.default_rng(0).normal(size=(size, size, size))
+    return ModelDrafter(TableModel(table), vocab_size=7, ids=np.array(ids))
+
+
 @pytest.mark.parametrize(
     "make",
     [
         model_drafter,
         lambda: model_drafter(verifier_width=7),
         lambda: model_drafter(verifier_width=5),
+        lambda: trimmed_drafter(0, 2, 3, 6, size=5),
+        lambda: trimmed_drafter(1, 2, size=6),
+        lambda: trimmed_drafter(4, size=2),
         NgramDrafter,
         lambda: NgramDrafter(max_order=1),
     ],
-    ids=["model", "model-narrower", "model-wider", "ngram", "ngram-1"],
-)
+    ids=[
+        "model", "model-narrower", "model-wider", "trimmed", "trimmed-padded", "trimmed-to-one",
+        "ngram", "ngram-1",
+    ],
+)  # fmt: skip
 def test_drafter_keeps_the_contract(make: Callable[[], Drafter]) -> None:
     check_drafter(make, TEXT, vocab_size=7 if make is not model_drafter else 6)
 

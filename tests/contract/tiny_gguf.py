@@ -83,12 +83,17 @@ def _add_tokenizer(writer: Any, vocabulary: Sequence[str], chat_template: str | 
     writer.add_token_list(list(vocabulary))
     kinds = gguf.TokenType
     writer.add_token_types([kinds.CONTROL if t in SPECIAL else kinds.NORMAL for t in vocabulary])
-    writer.add_token_merges(list(MERGES))
+    writer.add_token_merges([merge for merge in MERGES if _is_known(merge, vocabulary)])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_add_bos_token(False)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
+
+
+def _is_known(merge: str, vocabulary: Sequence[str]) -> bool:
+    """Return whether a vocabulary holds a merge's parts and what becomes of them."""
+    return {*merge.split(), merge.replace(" ", "")} <= set(vocabulary)
 
 
 def _shapes(architecture: str, num_layers: int, vocab_size: int) -> Mapping[str, tuple[int, ...]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from smart_speed.checksums import file_sha256
 from smart_speed.engines import embedded
 from tests.contract import tiny_gguf
 from tests.integration.cli_runs import assert_refused, run
@@ -216,7 +217,7 @@ def test_embedded_file_that_is_another(
     file = tiny_gguf.write(tmp_path / embedded.FILE_NAME)
     embedded_package(tmp_path)
     outcome = run(capsys, "generate", PROMPT)
-    words = (embedded.SHA256, embedded.file_sha256(file), str(file), "--force-reinstall")
+    words = (embedded.SHA256, file_sha256(file), str(file), "--force-reinstall")
     assert_refused(outcome, *words)
 
 

@@ -5,6 +5,7 @@ Each test names the change it must catch.
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from smart_speed.config import EntropyConfig
@@ -48,10 +49,19 @@ PLACED = [
 ]
 
 
+TRIMMED = {
+    "without b": [0, 2],  # and the prompt holds a b
+    "without the end": [0, 1],
+    "only b": [1],  # a law of one token, from a row of logits padded to three
+}
+"""Of a, b and the end, what drafters of a trimmed vocabulary keep."""
+
+
 def make_drafter(kind: str, seed: int) -> Drafter:
     if kind == "ngram":
         return NgramDrafter(max_order=2)
-    return ModelDrafter(random_model(seed + 1000, order=1).model, vocab_size=3)
+    ids = np.array(TRIMMED[kind]) if kind in TRIMMED else None
+    return ModelDrafter(random_model(seed + 1000, order=1).model, vocab_size=3, ids=ids)
 
 
 def make_config(strategy: str, **settings: Any) -> EntropyConfig:
@@ -120,7 +130,29 @@ def test_many_random_pairs_keep_the_law(seed: int, rule: Any) -> None:
     assert distance(config, "model", Sampling(temperature=1.0), seed) <= EXACT
 
 
-@pytest.mark.parametrize("drafter", ["model", "ngram"])
+@pytest.mark.parametrize("drafter", TRIMMED)
+@pytest.mark.parametrize("rule", ["speculative", "block"])
+@pytest.mark.parametrize("placement", ["after", "before"])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=1.0),
+        Sampling(temperature=0.9, repetition_penalty=1.3, top_k=2, top_p=0.9, min_p=0.1),
+    ],
+    ids=["plain", "processed"],
+)
+def test_drafters_of_a_trimmed_vocabulary_keep_the_law(
+    sampling: Sampling, placement: Any, rule: Any, drafter: str
+) -> None:
+    """Catches: the entry of a law over some tokens taken for a token; a residual that lacks the
+    tokens that the drafter cannot name, or has one that stands for all of them."""
+    for strategy, seed in (("fixed", 0), ("absolute", 1), ("absolute", 2)):
+        placed = {} if strategy == "fixed" else {"stop_placement": placement}
+        config = make_config(strategy, verification=rule, **placed)
+        assert distance(config, drafter, sampling, seed) <= EXACT
+
+
+@pytest.mark.parametrize("drafter", ["model", "ngram", *TRIMMED])
 @pytest.mark.parametrize("rule", ["auto", "greedy", "speculative", "block"])
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_at_temperature_zero_the_law_is_one_text(strategy: str, rule: Any, drafter: str) -> None:
