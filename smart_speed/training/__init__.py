@@ -1,0 +1,1 @@
+"""Distilling a drafter: corpus, vocabulary, start, training, evaluation, export."""
