@@ -1,6 +1,7 @@
 """Several conditions on the same prompts, interleaved, so that a drifting machine favours none."""
 
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -50,25 +51,32 @@ class Comparison:
     def figures(self, condition: str) -> dict[str, Any]:
         """Return one condition's row of the table, as JSON values."""
         records = self.records(condition)
-        ratio = speedup(records, self.records(BASELINE))
-        figures = {
-            "tokens_per_decode_s": tokens_per_decode_s(records),
-            "speedup_over_plain": ratio.value,
-            "speedup_low": ratio.low,
-            "speedup_high": ratio.high,
-            "acceptance_rate": acceptance_rate(records),
-            "mean_emitted_len": mean_emitted_len(records),
-            "mean_draft_len": mean_draft_len(records),
-            "empty_draft_share": empty_draft_share(records),
-            "drafter_passes_per_token": drafter_passes_per_token(records),
-            "overhead_share": overhead_share(records),
-            "entropy_share": entropy_share(records),
-            "strategy_share": strategy_share(records),
-        }
-        # JSON knows no NaN: what could not be computed is null.
-        known = {name: value if np.isfinite(value) else None for name, value in figures.items()}
         differing = sum(gap.condition == condition for gap in self.divergences)
-        return {"num_sequences": len(records), "num_divergences": differing, **known}
+        figures = figures_of(records, self.records(BASELINE))
+        return {"num_sequences": len(records), "num_divergences": differing, **figures}
+
+
+def figures_of(
+    records: Sequence[SequenceRecord], baseline: Sequence[SequenceRecord]
+) -> dict[str, float | None]:
+    """Return the figures of one condition beside plain decoding's, as JSON values."""
+    ratio = speedup(records, baseline)
+    figures = {
+        "tokens_per_decode_s": tokens_per_decode_s(records),
+        "speedup_over_plain": ratio.value,
+        "speedup_low": ratio.low,
+        "speedup_high": ratio.high,
+        "acceptance_rate": acceptance_rate(records),
+        "mean_emitted_len": mean_emitted_len(records),
+        "mean_draft_len": mean_draft_len(records),
+        "empty_draft_share": empty_draft_share(records),
+        "drafter_passes_per_token": drafter_passes_per_token(records),
+        "overhead_share": overhead_share(records),
+        "entropy_share": entropy_share(records),
+        "strategy_share": strategy_share(records),
+    }
+    # JSON knows no NaN: what could not be computed is null.
+    return {name: value if np.isfinite(value) else None for name, value in figures.items()}
 
 
 def compare(
@@ -90,11 +98,40 @@ def compare(
         repeats: How often each answer is made; the one of median decode time is kept.
         progress: Called after each answer.
     """
-    order = np.random.default_rng(sampling.seed)
+    parts = compare_each(
+        decoders,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        repeats=repeats,
+        progress=progress,
+    )
     results: dict[tuple[str, str], Result] = {}
+    divergences: list[Divergence] = []
+    for part in parts:
+        results |= part.results
+        divergences += part.divergences
+    return Comparison(results=results, divergences=divergences)
+
+
+def compare_each(
+    decoders: Mapping[str, EntropyBasedSpeculativeDecoder],
+    prompts: Sequence[tuple[str, Prompt]],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    repeats: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[Comparison]:
+    """Compare as ``compare`` does, but hand over each prompt's comparison once it is made.
+
+    The order of the conditions depends on the prompt's id, not on the prompts before it.
+    """
     total, done = len(decoders) * len(prompts) * repeats, 0
-    _warm_up(decoders, prompts[0][1], sampling)
-    for prompt_id, prompt in prompts:
+    for number, (prompt_id, prompt) in enumerate(prompts):
+        if number == 0:
+            _warm_up(decoders, prompt, sampling)
+        order = np.random.default_rng([sampling.seed, zlib.crc32(prompt_id.encode())])
         runs: dict[str, list[Result]] = {name: [] for name in decoders}
         for name in order.permutation(list(decoders) * repeats).tolist():
             decoders[name].forget()  # no condition may profit from another's prefill
@@ -110,12 +147,13 @@ def compare(
             done += 1
             if progress:
                 progress(done, total)
+        results: dict[tuple[str, str], Result] = {}
         for name, made in runs.items():
             made.sort(key=lambda result: result.record.decode_s)
             results[name, prompt_id] = made[len(made) // 2]
-    verifier = decoders[BASELINE].verifier
-    divergences = _divergences(results, dict(prompts), verifier) if sampling.greedy else []
-    return Comparison(results=results, divergences=divergences)
+        verifier = decoders[BASELINE].verifier
+        parted = _divergences(results, prompt, verifier) if sampling.greedy else []
+        yield Comparison(results=results, divergences=parted)
 
 
 def _warm_up(
@@ -127,12 +165,12 @@ def _warm_up(
 
 
 def _divergences(
-    results: Mapping[tuple[str, str], Result], prompts: Mapping[str, Prompt], verifier: LoadedModel
+    results: Mapping[tuple[str, str], Result], prompt: Prompt, verifier: LoadedModel
 ) -> list[Divergence]:
     found = (
         find_divergence(
             verifier.model,
-            encode_prompt(prompts[prompt_id], verifier),
+            encode_prompt(prompt, verifier),
             results[BASELINE, prompt_id].tokens,
             result.tokens,
             prompt_id=prompt_id,

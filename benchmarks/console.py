@@ -1,0 +1,53 @@
+"""What benchmarks show to people, and how they write documents."""
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from smart_speed.evaluation import Interval
+
+console = Console(stderr=True)
+if not console.is_terminal:
+    console.width = 140  # a file has no edge
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a document whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", "utf-8")
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar that says what is left; give it what is done, and all there is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def shown(figure: Interval, form: str) -> str:
+    """Return a figure and its interval, if there is one, for people."""
+    if math.isnan(figure.low):
+        return f"{figure.value:{form}}"
+    return f"{figure.value:{form}} ({figure.low:{form}}–{figure.high:{form}})"
+
+
+def show_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, the first column on the left and numbers on the right."""
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

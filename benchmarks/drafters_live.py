@@ -1,0 +1,166 @@
+"""Speed of whole answers over plain decoding, by task, drafter and condition, all interleaved."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from benchmarks.console import progress_bar, show_table, shown, write_json
+from benchmarks.resumable import ResumableRows
+from benchmarks.unseen_prompts import UnseenPrompt
+from smart_speed.cli.compare import parse_conditions
+from smart_speed.comparison import BASELINE, Comparison, compare_each, figures_of
+from smart_speed.drafters.base import Drafter
+from smart_speed.engines.base import LoadedModel
+from smart_speed.evaluation import Interval, Records, mean_speedup, speedup
+from smart_speed.records import SequenceRecord
+from smart_speed.sampling import Sampling
+from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+from smart_speed.training.drafter_scores import count_repeats
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePlan:
+    """What is compared."""
+
+    verifier: LoadedModel
+    drafters: Mapping[str, Drafter]
+    prompts: Sequence[UnseenPrompt]
+    conditions: Sequence[str]
+    """Strategies, as in "absolute" or "fixed:4"; plain decoding is always among them."""
+    max_new_tokens: int
+
+    def decoders(self) -> dict[str, EntropyBasedSpeculativeDecoder]:
+        """Return one for plain decoding, and one for each drafter and condition."""
+        configs = parse_conditions(",".join(self.conditions), {})
+        made = {BASELINE: EntropyBasedSpeculativeDecoder(self.verifier)}
+        for drafter_name, drafter in self.drafters.items():
+            for name, config in configs.items():
+                if name != BASELINE:
+                    decoder = EntropyBasedSpeculativeDecoder(self.verifier, drafter, config)
+                    made[f"{drafter_name} {name}"] = decoder
+        return made
+
+
+def run_live(plan: LivePlan, about: Mapping[str, Any], *, rows: Path, out: Path) -> None:
+    """Answer every prompt under every condition, greedily, and report.
+
+    Args:
+        plan: What to compare.
+        about: What the result depends on besides, as JSON values; ``drafter_files`` among them.
+        rows: Where the records of each prompt go once it is answered; a run goes on from there.
+        out: The report, JSON.
+
+    Raises:
+        ConfigError: If ``rows`` was made with other models or conditions, or one is unknown.
+    """
+    decoders = plan.decoders()
+    settings = {
+        "verifier": plan.verifier.description,
+        "drafter_files": about["drafter_files"],
+        "conditions": {name: each.config.resolved() for name, each in decoders.items()},
+        "max_new_tokens": plan.max_new_tokens,
+    }
+    file = ResumableRows(rows, settings)
+    done = {row["prompt_id"] for row in file.rows}
+    todo = [each for each in plan.prompts if each.prompt_id not in done]
+    with progress_bar("answers") as progress:
+        parts = compare_each(
+            decoders,
+            [(each.prompt_id, each.prompt) for each in todo],
+            max_new_tokens=plan.max_new_tokens,
+            sampling=Sampling(),
+            progress=progress,
+        )
+        for prompt, part in zip(todo, parts, strict=True):
+            file.add(_row(prompt, part))
+    document = {**about, **settings, **_report(file.rows, list(decoders))}
+    write_json(out, document)
+    _show(document)
+
+
+def _row(prompt: UnseenPrompt, part: Comparison) -> dict[str, Any]:
+    repeats = count_repeats(part.results[BASELINE, prompt.prompt_id].tokens)
+    return {
+        "prompt_id": prompt.prompt_id,
+        "task": prompt.task,
+        **repeats._asdict(),
+        "records": [result.record.to_json() for result in part.results.values()],
+        "divergences": [divergence.to_json() for divergence in part.divergences],
+    }
+
+
+def _report(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, Any]:
+    """Return every condition's figures: all prompts together, by task, and the mean of tasks."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    records: dict[str, dict[str, list[SequenceRecord]]] = {}
+    for row in rows:
+        for document in row["records"]:
+            record = SequenceRecord.from_json(document)
+            by_task = records.setdefault(record.condition, {task: [] for task in tasks})
+            by_task[row["task"]].append(record)
+    gaps = [gap for row in rows for gap in row["divergences"]]
+    found = {}
+    for name in names:
+        mine, plain = records[name], records[BASELINE]
+        faster = {task: speedup(mine[task], plain[task]).to_json() for task in tasks}
+        own = [gap for gap in gaps if gap["condition"] == name]
+        found[name] = {
+            "speedup_by_task": faster,
+            "mean_speedup": mean_speedup([(mine[task], plain[task]) for task in tasks]).to_json(),
+            "num_divergences": len(own),
+            "num_near_ties": sum(gap["near_tie"] for gap in own),
+            **figures_of(_all(mine), _all(plain)),
+        }
+    return {
+        "baseline": BASELINE,
+        "num_prompts": {task: sum(row["task"] == task for row in rows) for task in tasks},
+        "repeated_4gram_share": {task: _repeats(rows, task) for task in tasks},
+        "figures": found,
+    }
+
+
+def _all(by_task: Mapping[str, Records]) -> list[SequenceRecord]:
+    return [record for records in by_task.values() for record in records]
+
+
+def _repeats(rows: Sequence[Mapping[str, Any]], task: str) -> float | None:
+    own = [row for row in rows if row["task"] == task]
+    total = sum(row["num_4grams"] for row in own)
+    return sum(row["num_repeated"] for row in own) / total if total else None
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    tasks = list(document["num_prompts"])
+    speeds, figures = [], []
+    for name, row in document["figures"].items():
+        by_task = [_interval(row["speedup_by_task"][task]) for task in tasks]
+        speeds.append((name, *by_task, _interval(row["mean_speedup"])))
+        figures.append(
+            (
+                name,
+                _number(row["tokens_per_decode_s"], ".1f"),
+                _number(row["acceptance_rate"], ".0%"),
+                _number(row["mean_emitted_len"], ".2f"),
+                _number(row["mean_draft_len"], ".2f"),
+                _number(row["drafter_passes_per_token"], ".2f"),
+                f"{row['num_divergences'] - row['num_near_ties']} + {row['num_near_ties']}",
+            )
+        )
+    title = "Speed over plain decoding, 95 % intervals over prompts"
+    show_table(title, ("condition", *tasks, "mean of tasks"), speeds)
+    show_table(
+        "All prompts together (parted: texts unlike plain decoding's, not near-ties + near-ties)",
+        ("condition", "tok/s", "accept", "emit", "draft", "passes", "parted"),
+        figures,
+    )
+
+
+def _interval(figure: Mapping[str, float | None]) -> str:
+    known = (float("nan") if figure[key] is None else figure[key] for key in Interval._fields)
+    return shown(Interval(*known), ".2f")  # type: ignore[arg-type]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

@@ -1,0 +1,47 @@
+"""Rows of JSON that outlive an interrupted run."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+from smart_speed.errors import ConfigError
+
+
+@final
+class ResumableRows:
+    """A file of rows, one a line; its first line says what they were made with."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Begin, or go on with, a file.
+
+        A last line that was cut off is dropped.
+
+        Args:
+            path: The file.
+            settings: What the rows depend on, as JSON values.
+
+        Raises:
+            ConfigError: If the file's rows were made with other settings.
+        """
+        self._path = path
+        self.rows: list[dict[str, Any]] = []
+        """Those there were, and those added since."""
+        header = json.dumps({"settings": settings})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = path.read_text("utf-8").split("\n")[:-1] if path.is_file() else []
+        if kept and kept[0] != header:
+            raise ConfigError(
+                f"{str(path)!r} must have been made with these settings to be gone on with: delete "
+                f"it, or use those of its first line, {kept[0]}, got {header}."
+            )
+        self.rows += [json.loads(line) for line in kept[1:]]
+        part = path.with_suffix(".part")
+        part.write_text("".join(f"{line}\n" for line in kept or [header]), "utf-8")
+        part.replace(path)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a row before anything else is done."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+        self.rows.append(row)
