@@ -12,6 +12,7 @@ from smart_speed.errors import SmartSpeedError
 
 _COMMANDS = {
     "generate": "answer a prompt, or compare conditions on several",
+    "distill": "make a drafter for a verifier",
     "doctor": "show versions, engines, devices and what would be chosen",
 }
 
