@@ -7,17 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from smart_speed.cli.console import console, print_json
-from smart_speed.errors import ConfigError, EngineMissingError, unknown_name
+from smart_speed.cli.gauge import progress_bar
+from smart_speed.errors import ConfigError, EngineMissingError, check_that, unknown_name
 from smart_speed.loading import INSTALLS, is_installed
 from smart_speed.training.settings import (
     CorpusSettings,
@@ -105,17 +97,28 @@ def run(args: argparse.Namespace) -> int:
             f"Distilling needs the module {INSTALLS['hf'][0]}, which is not installed: run "
             f"`{INSTALLS['hf'][1]}`."
         )
+    _check_processes(stages)
     # Large blocks of memory come in huge pages: their first use takes as long as the work else.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from smart_speed.cli.distilling import Distillation
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, *times, console=console) as bar:
+    with progress_bar() as bar:
         manifest = Distillation(args, corpus_settings, recipe).run(stages, bar)
     if args.json:
         print_json(manifest)
     return 0
+
+
+def _check_processes(stages: Sequence[str]) -> None:
+    """Let only the first of several processes speak, and refuse what one of them should do.
+
+    Raises:
+        ConfigError: If several processes were started for more than training.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        only = ",".join(stages)
+        check_that(only == "train", "only", "train where several processes are started", only)
+        console.quiet = os.environ.get("RANK") != "0"
 
 
 def _stages(names: str | None) -> Sequence[str]:

@@ -8,6 +8,7 @@ from typing import Any, final
 from rich.progress import Progress as Bar
 
 from smart_speed.cli.console import say
+from smart_speed.cli.gauge import Gauge
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.loading import LoadOptions, choose_engine, is_installed, load_drafter, load_model
@@ -75,24 +76,22 @@ class Distillation:
         settings: CorpusSettings,
         bar: Bar,
     ) -> None:
-        task = bar.add_task("answers", total=None, note="")
+        with Gauge(bar, "answers") as gauge:
 
-        def show(progress: Progress) -> None:
-            rate = f"{progress.tokens / progress.seconds:.0f} tokens/s" if progress.tokens else ""
-            bar.update(task, completed=progress.done, total=progress.total, note=rate)
+            def show(progress: Progress) -> None:
+                rate = progress.tokens / progress.seconds if progress.tokens else 0.0
+                gauge.show(progress.done, progress.total, f"{rate:.0f} tokens/s")
 
-        generate_corpus(self._verifier, prompts, corpus, settings, progress=show)
-        bar.remove_task(task)
+            generate_corpus(self._verifier, prompts, corpus, settings, progress=show)
 
     def _train(self, bar: Bar) -> None:
-        task = bar.add_task("training steps", total=None, note="")
+        with Gauge(bar, "training steps") as gauge:
 
-        def show(log: dict[str, Any]) -> None:
-            note = f"loss {log['loss']:.3f}" if "loss" in log else ""
-            bar.update(task, completed=log["step"], total=log["of"], note=note)
+            def show(log: dict[str, Any]) -> None:
+                if "loss" in log:
+                    gauge.show(log["step"], log["of"], f"loss {log['loss']:.3f}")
 
-        self._drafter.train(report=show, max_steps=self._args.max_steps)
-        bar.remove_task(task)
+            self._drafter.train(report=show, max_steps=self._args.max_steps)
 
     def _evaluate(self, bar: Bar) -> dict[str, Any]:
         """Return how good the exported drafter is on prompts that it was not trained on."""
@@ -111,32 +110,24 @@ class Distillation:
             for index, example in zip(*corpus.read(number), strict=True)
         ]
         drafter = load_drafter(str(self._folder), self._verifier, self._options)
-        task = bar.add_task("answers judged", total=len(answers), note="")
-        quality = judge_drafter(
-            self._verifier,
-            drafter,
-            answers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-        bar.remove_task(task)
-        costs = {"hf": self._cost(self._verifier, drafter, answers, bar)}
+        with Gauge(bar, "answers judged") as gauge:
+            quality = judge_drafter(self._verifier, drafter, answers, progress=gauge.show)
+        costs = {"hf": self._cost(self._verifier, drafter, answers)}
         if choose_engine(self._args.verifier)[0] == "llama_cpp" and is_installed("llama_cpp"):
             options = LoadOptions(engine="llama_cpp", threads=self._args.threads, say=say)
             verifier = load_model(self._args.verifier, options)
             drafter = load_drafter(str(self._folder / "drafter.gguf"), verifier, options)
-            costs["llama_cpp"] = self._cost(verifier, drafter, answers, bar)
+            costs["llama_cpp"] = self._cost(verifier, drafter, answers)
         return quality.to_json() | {
             "cost": {engine: cost.to_json() for engine, cost in costs.items()}
         }
 
     def _cost(
-        self, verifier: LoadedModel, drafter: Drafter, answers: list[VerifiedAnswer], bar: Bar
+        self, verifier: LoadedModel, drafter: Drafter, answers: list[VerifiedAnswer]
     ) -> DrafterCost:
-        task = bar.add_task(f"cost of a step on {verifier.engine}", total=None, note="")
+        say(f"Measuring what a step costs on {verifier.engine} …")
         texts = [[*each.prompt, *each.answer][:_COST_CONTEXT_LEN] for each in answers]
-        cost = drafter_cost(verifier, drafter, sorted(texts, key=len)[-8:], repeats=20)
-        bar.remove_task(task)
-        return cost
+        return drafter_cost(verifier, drafter, sorted(texts, key=len)[-8:], repeats=20)
 
 
 def _names(text: str | None) -> frozenset[str]:

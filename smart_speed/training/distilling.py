@@ -6,6 +6,7 @@ from the corpus, Hinton et al. 2015, arXiv 1503.02531), or its whole law, for wh
 reads along. All of a token's share that the drafter's vocabulary lacks goes to its last token.
 """
 
+import errno
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +25,12 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from smart_speed.engines.hf_files import quiet
-from smart_speed.errors import ModelError, check_that
+from smart_speed.engines.hf_files import first_line, quiet
+from smart_speed.errors import ModelError, OutputError, check_that
 from smart_speed.training.packing import PackedRows
 from smart_speed.training.settings import TrainingSettings
+
+_NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def distillation_loss(
@@ -185,6 +188,7 @@ def distill(
 
     Raises:
         ModelError: If a checkpoint cannot be read.
+        OutputError: If none can be written.
     """
     whole = settings.soft_targets == "whole"
     check_that(not whole or verifier is not None, "verifier", "given for whole laws", None)
@@ -211,13 +215,17 @@ def distill(
     try:
         with quiet():
             trainer.train(resume_from_checkpoint=last)
-    # Each file of a checkpoint has errors of its own: SafetensorError, UnpicklingError, KeyError ...
+    # Each file of a checkpoint has errors of its own: SafetensorError, UnpicklingError ...
     except Exception as error:
+        if getattr(error, "errno", None) in _NOT_WRITABLE:
+            raise OutputError(
+                f"{str(folder)!r} must be a folder that can be written: {error}."
+            ) from error
         if last is None:
             raise
         raise ModelError(
-            f"The checkpoint {last!r} must be whole and of this drafter, got: {error}; delete it "
-            "to go on from the one before."
+            f"The checkpoint {last!r} must be whole and of this drafter, got: {first_line(error)}; "
+            "delete it to go on from the one before."
         ) from error
     network.load_state_dict(model.state_dict())
     return network

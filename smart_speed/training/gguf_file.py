@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gguf
 import numpy as np
@@ -15,8 +15,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 from smart_speed.errors import ModelError
 from smart_speed.training.corpus import writing
 from smart_speed.training.gguf_tokenizer import add_tokenizer
-
-NumberFormat = Literal["f32", "bf16", "q8_0"]
+from smart_speed.training.settings import NumberFormat
 
 _TYPES = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),

@@ -16,7 +16,7 @@ from smart_speed.checksums import file_sha256
 from smart_speed.drafters import manifest as manifests
 from smart_speed.engines.base import LoadedModel
 from smart_speed.engines.hf import HfModel
-from smart_speed.engines.hf_files import quiet
+from smart_speed.engines.hf_files import first_line, quiet
 from smart_speed.engines.hf_tokenizer import HfTokenizer
 from smart_speed.engines.vocabulary import vocabulary_fingerprint
 from smart_speed.errors import ConfigError, ModelError
@@ -221,7 +221,7 @@ class DrafterFolder:
             "name": self._recipe.name,
             "smart_speed": __version__,
             "verifier": {
-                "name": run["corpus"]["verifier"],
+                "name": run["corpus"]["verifier"].removesuffix(".gguf"),
                 "vocabulary_sha256": vocabulary_fingerprint(self._tokenizer),
             },
             "trimmed": run["kept_ids"] is not None,
@@ -258,7 +258,7 @@ def read_checkpoint(path: Path) -> LlamaForCausalLM:
     # Each file format has errors of its own: SafetensorError, KeyError, RuntimeError ...
     except Exception as error:
         raise ModelError(
-            f"The checkpoint {str(path)!r} must be whole, got: {str(error).splitlines()[0]}; "
+            f"The checkpoint {str(path)!r} must be whole, got: {first_line(error)}; "
             "delete it to go on from the one before."
         ) from error
     network.config.architectures = ["LlamaForCausalLM"]

@@ -34,10 +34,11 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         f"A Llama of {shape['parameters'] / 1e6:.1f} million parameters ({layers}) that writes "
         f"ahead of {verifier} in speculative decoding. It is no model to talk to."
     )
-    command = f"smart-speed generate --verifier VERIFIER --drafter {manifest['name']} 'Once upon'"
+    command = f"smart-speed generate --verifier VERIFIER --drafter PATH/TO/{manifest['name']}"
     how = (
         f"By `smart-speed distill` {manifest['smart_speed']}. The verifier answered "
-        f"{corpus['examples']:,} prompts with {corpus['answer_tokens']:,} tokens "
+        f"{corpus['examples']:,} prompts, drawn at random from those below, with "
+        f"{corpus['answer_tokens']:,} tokens "
         f"({_shares(corpus['settings'])}), and the drafter learned its laws in "
         f"{training['steps']:,} steps ({training['epochs']:.3g} passes). "
         f"{_start(shape, verifier)}"
@@ -49,7 +50,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     lines += ["tags: [speculative-decoding, drafter]", "---", ""]
     lines += [f"# {manifest['name']}: a drafter for {verifier}", "", what, trimmed]
     lines += ["```sh", command, "```", "", "## How it was made", "", how, ""]
-    lines += ["| prompts from | licence | prompts read |", "| --- | --- | ---: |", *rows, ""]
+    lines += ["| prompts from | licence | prompts |", "| --- | --- | ---: |", *rows, ""]
     lines += _evaluation(manifest.get("evaluation"))
     lines += ["## Limits", "", _LIMITS, ""]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from smart_speed.errors import ConfigError, check_that
+from smart_speed.errors import ConfigError, EngineMissingError, check_that
 from smart_speed.workloads.builtin import builtin_prompts
 
 _TEXT_FIELDS = ("prompt", "question", "instruction", "text")
@@ -32,13 +32,15 @@ def read_prompts(source: str, licences: Collection[str] = ()) -> list[TrainingPr
 
     Args:
         source: "builtin"; a JSON lines file (field "prompt", "question", "instruction" or "text",
-            and if there are, "id", "task", "source", "licence" or "license"); or any other file
-            of text, one prompt a line.
+            and if there are, "id", "task", "source", "licence" or "license"); any other file of
+            text, one prompt a line; or a data set with such fields: a folder or a hub name,
+            ``NAME``, ``NAME:SPLIT`` or ``NAME:CONFIG:SPLIT``, of split "train" if none is named.
         licences: Names to keep, such as "MIT"; a remark in brackets after a prompt's licence does
             not count. Empty keeps all.
 
     Raises:
-        ConfigError: If the file cannot be read, or leaves no prompt.
+        ConfigError: If the source cannot be read, or leaves no prompt.
+        EngineMissingError: If it is a data set, and the package datasets is not installed.
     """
     if source == "builtin":
         found = [
@@ -51,8 +53,10 @@ def read_prompts(source: str, licences: Collection[str] = ()) -> list[TrainingPr
             )
             for prompt in builtin_prompts()
         ]
-    else:
+    elif Path(source).expanduser().is_file():
         found = _read_file(Path(source).expanduser())
+    else:
+        found = _read_data_set(source)
     kept = [prompt for prompt in found if not licences or _plain(prompt.licence) in licences]
     rule = "a source of at least one prompt"
     if licences and found:
@@ -72,7 +76,7 @@ def _read_file(path: Path) -> list[TrainingPrompt]:
             lines = file.readlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"prompts must be 'builtin' or a readable text file, got {str(path)!r} ({error})."
+            f"A file of prompts must be readable UTF-8 text, got {str(path)!r} ({error})."
         ) from error
     if path.suffix == ".jsonl":
         return [
@@ -87,20 +91,59 @@ def _read_file(path: Path) -> list[TrainingPrompt]:
 
 def _read_row(path: Path, number: int, line: str) -> TrainingPrompt:
     try:
-        row: Any = json.loads(line)
-        field = next(name for name in _TEXT_FIELDS if row.get(name))
-    except (ValueError, AttributeError, StopIteration):
+        return _prompt_of(json.loads(line), path.name, f"{path.stem}:{number}")
+    except ValueError:
         raise ConfigError(
             f"A line of prompts must be a JSON object with a text in {', '.join(_TEXT_FIELDS)}, "
             f"got line {number} of {str(path)!r}: {line[:60]!r}."
         ) from None
+
+
+def _prompt_of(row: Any, source: str, prompt_id: str) -> TrainingPrompt:
+    """Return a row's prompt.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    texts = (row.get(name) for name in _TEXT_FIELDS) if isinstance(row, dict) else ()
+    text = next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    if text is None:
+        raise ValueError("no text")
     return TrainingPrompt(
-        prompt_id=str(row.get("id", f"{path.stem}:{number}")),
-        text=str(row[field]),
+        prompt_id=str(row.get("id", prompt_id)),
+        text=text,
         task=str(row.get("task", "")),
-        source=str(row.get("source", path.name)),
+        source=str(row.get("source", source)),
         licence=str(row.get("licence", row.get("license", ""))),
     )
+
+
+def _read_data_set(source: str) -> list[TrainingPrompt]:
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise EngineMissingError(
+            f"prompts must be 'builtin' or a file, or else a data set, found no file {source!r}; "
+            "for data sets run `pip install 'smart-speed[data]'`."
+        ) from error
+    name, *rest = source.split(":")
+    config, split = (rest[0] if len(rest) == 2 else None), (rest or ["train"])[-1]
+    try:
+        rows = load_dataset(str(Path(name).expanduser()), config, split=split)
+    # What a hub, a parser or a file system may say has no common ancestor.
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"prompts must be 'builtin', a file, or a data set here or on the hub, got {source!r}: "
+            f"{said}; give the path of a local copy."
+        ) from error
+    try:
+        return [_prompt_of(row, name, f"{name}:{number}") for number, row in enumerate(rows)]
+    except ValueError:
+        raise ConfigError(
+            f"A data set of prompts must have a text in {', '.join(_TEXT_FIELDS)}, got {source!r} "
+            f"with {', '.join(rows.column_names)}."
+        ) from None
 
 
 def fingerprint(prompts: Sequence[TrainingPrompt]) -> str:

@@ -1,11 +1,12 @@
 """What can be set when a drafter is distilled. No engine is needed to read this."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
-from smart_speed.errors import ConfigError, check_that
+from smart_speed.errors import ConfigError, check_that, unknown_name
 
 SoftTargets = Literal["top", "whole"]
+Precision = Literal["auto", "bf16", "float32"]
 NumberFormat = Literal["f32", "bf16", "q8_0"]
 
 
@@ -95,7 +96,7 @@ class TrainingSettings:
     soft_targets: SoftTargets = "top"
     """ "top": the verifier's likeliest tokens, from the corpus; "whole": its whole law, which
     takes a pass of the verifier for every step."""
-    precision: Literal["auto", "bf16", "float32"] = "auto"
+    precision: Precision = "auto"
     """Of the products; weights and optimizer are float32. "auto" takes bf16 where it is fast."""
     save_steps: int = 200
     """Steps between checkpoints."""
@@ -111,8 +112,12 @@ class TrainingSettings:
             check_that(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         check_that(self.row_len >= 2, "row_len", "at least 2", self.row_len)
         check_that(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        if self.soft_targets not in ("top", "whole"):
-            raise ConfigError(f"soft_targets must be 'top' or 'whole', got {self.soft_targets!r}.")
+        for name, known in (
+            ("soft_targets", get_args(SoftTargets)),
+            ("precision", get_args(Precision)),
+        ):
+            if getattr(self, name) not in known:
+                raise unknown_name(name, getattr(self, name), known)
 
 
 @final
@@ -128,6 +133,8 @@ class Recipe:
     """Of the GGUF file's matrices."""
 
     def __post_init__(self) -> None:
+        if self.number_format not in get_args(NumberFormat):
+            raise unknown_name("number_format", self.number_format, get_args(NumberFormat))
         if not self.name.replace("-", "").replace("_", "").isalnum():
             raise ConfigError(
                 f"name must be made of letters, digits, '-' and '_', got {self.name!r}."

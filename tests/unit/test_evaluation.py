@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -24,7 +25,7 @@ def quotient(sums: np.ndarray) -> np.ndarray:
 
 
 def known(interval: Interval) -> list[bool]:
-    return np.isfinite(interval).tolist()
+    return [math.isfinite(value) for value in interval]
 
 
 @pytest.fixture

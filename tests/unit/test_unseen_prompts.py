@@ -22,19 +22,19 @@ def words(count: int, word: str) -> str:
 
 
 ARTICLES = f"""\
- = First =\x20
+ = First =
 
- {words(20, "short")}\x20
- {words(100, "a")}\x20
- {words(100, "b")}\x20
- = = Section = =\x20
- {words(100, "c")}\x20
- = Second =\x20
- = = Section = =\x20
- {words(96, "d")}\x20
- = Stub =\x20
- nothing much\x20
-"""
+ {words(20, "short")}
+ {words(100, "a")}
+ {words(100, "b")}
+ = = Section = =
+ {words(100, "c")}
+ = Second =
+ = = Section = =
+ {words(96, "d")}
+ = Stub =
+ nothing much
+""".replace("\n", " \n")
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def data(tmp_path: Path) -> Path:
 
 def said(prompt: UnseenPrompt) -> str:
     """Return the one message of a chat."""
+    assert not isinstance(prompt.prompt, str)
     (message,) = prompt.prompt
     assert isinstance(message, dict)
     assert message["role"] == "user"
