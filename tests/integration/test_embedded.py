@@ -20,6 +20,7 @@ from smart_speed.engines import hf, llama_cpp, llama_files
 from smart_speed.engines.base import CachedModel, LoadedModel, Message
 from smart_speed.engines.embedded import embedded_model
 from smart_speed.generation import Result
+from smart_speed.loading import LoadOptions, load_drafter
 from smart_speed.prompting import encode_prompt
 from smart_speed.records import SequenceRecord
 from smart_speed.sampling import Sampling
@@ -90,7 +91,7 @@ def test_document_holds_text_tokens_and_record(
     assert sum(turn.emitted_len for turn in record.rounds) == 16
     assert document["text"] == llama.tokenizer.decode(document["tokens"])
     assert document["prompt"] == PROMPT
-    assert document["drafter"] == "ngram"
+    assert document["drafter"] == "small"
     assert document["config"]["theta_abs"] == 1.0
 
 
@@ -164,11 +165,11 @@ def test_comparison_is_a_table_for_people_and_a_document_for_programs(
 def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = run(capsys, "doctor", *MODEL)
     assert out == ""
-    assert "49152 tokens, the same for both" in err
+    assert "49152 tokens, of which the drafter knows 10239" in " ".join(err.split())
     out, _ = run(capsys, "doctor", *MODEL, "--json")
     document = json.loads(out)
     assert document["problem"] is None
-    assert document["drafter"] == "ngram"
+    assert document["drafter"] == "small"
     assert document["engine hf"] == document["engine llama_cpp"] == "ready"
     assert document["verifier"].startswith("llama_cpp: ")
 
@@ -272,6 +273,8 @@ def test_float32_text_is_plain_decoding_s_under_every_strategy(
         (NgramDrafter(), name, cap) for name in strategies for cap in CAPS
     ]
     conditions.append((hf.first_layers(float32, 2), "fixed", 3))
+    small = load_drafter("small", float32, LoadOptions(engine="hf", device="cpu", dtype="float32"))
+    conditions += [(small, name, 8) for name in strategies]
     accepted = 0
     for drafter, strategy, cap in conditions:
         config = EntropyConfig(strategy=strategy, max_draft_len=cap)
