@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
 
+from smart_speed.config import EntropyConfig
 from smart_speed.errors import ModelError, VocabularyError
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
@@ -62,7 +63,9 @@ def test_the_drafter_works_in_every_engine_and_changes_no_text(made: Path, draft
         verifier = load_verifier(verifier_path, options)
         pair = load_drafter(drafter_path, verifier, options)
         assert pair.name == "tiny"
-        drafted = EntropyBasedSpeculativeDecoder(verifier, pair).generate("ab", max_new_tokens=20)
+        fixed = EntropyConfig(strategy="fixed", max_draft_len=3)
+        decoder = EntropyBasedSpeculativeDecoder(verifier, pair, fixed)
+        drafted = decoder.generate("ab", max_new_tokens=20)
         plain = EntropyBasedSpeculativeDecoder(verifier).generate("ab", max_new_tokens=20)
         assert drafted.tokens == plain.tokens
         assert sum(turn.draft_len for turn in drafted.record.rounds) > 0
@@ -77,7 +80,11 @@ def test_manifest_and_card_say_what_was_done(drafter: Path) -> None:
     assert set(manifest["evaluation"]["cost"]) == {"hf"}
     assert 0 <= manifest["evaluation"]["mean"]["agreement"]["value"] <= 1
     card = (drafter / "README.md").read_text("utf-8")
-    for words in ("# tiny: a drafter for verifier", "199 tokens", "| smart_speed | Apache-2.0 | 72 |"):
+    for words in (
+        "# tiny: a drafter for verifier",
+        "199 tokens",
+        "| smart_speed | Apache-2.0 | 72 |",
+    ):
         assert words in card
 
 

@@ -25,5 +25,7 @@ def test_the_heaviest_are_kept_in_order_and_some_always() -> None:
 
 @pytest.mark.parametrize("size", [1, 7])
 def test_a_size_that_cannot_be_is_refused(size: int) -> None:
-    with pytest.raises(ConfigError, match=f"vocab_size must be 2 to 6, the verifier's own, got {size}"):
+    with pytest.raises(
+        ConfigError, match=f"vocab_size must be 2 to 6, the verifier's own, got {size}"
+    ):
         most_frequent(np.ones(6), size, always={0})
