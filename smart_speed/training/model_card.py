@@ -79,5 +79,7 @@ def _evaluation(evaluation: Mapping[str, Any] | None) -> list[str]:
     return [*lines, ""]
 
 
-def _interval(estimate: Mapping[str, float]) -> str:
+def _interval(estimate: Mapping[str, float | None]) -> str:
+    if estimate["low"] is None:  # a single prompt has no spread
+        return f"{estimate['value']:.2f}"
     return f"{estimate['value']:.2f} ({estimate['low']:.2f}–{estimate['high']:.2f})"

@@ -10,6 +10,7 @@ import pytest
 from smart_speed.engines.base import UNKNOWN_TOKEN
 from smart_speed.engines.hf_tokenizer import HfTokenizer
 from smart_speed.training.gguf_file import write_gguf
+from smart_speed.training.settings import NumberFormat
 from smart_speed.training.trimmed_tokenizer import trimmed_tokenizer
 from tests.contract.tiny_drafter import (
     KEPT,

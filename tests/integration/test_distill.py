@@ -1,6 +1,8 @@
 """``smart-speed distill`` for a verifier that is nobody's default, as a user would run it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
 
 from smart_speed.config import EntropyConfig
+from smart_speed.engines.base import EngineName
 from smart_speed.errors import ModelError, VocabularyError
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
@@ -47,7 +50,7 @@ def drafter(made: Path) -> Path:
     return made / "run/tiny"
 
 
-def engines(made: Path, drafter: Path) -> list[tuple[str, str, str]]:
+def engines(made: Path, drafter: Path) -> list[tuple[EngineName, str, str]]:
     gguf, folder = str(drafter / "drafter.gguf"), str(drafter)
     verifier, verifier_gguf = str(made / "verifier"), str(made / "verifier.gguf")
     return [
@@ -80,12 +83,9 @@ def test_manifest_and_card_say_what_was_done(drafter: Path) -> None:
     assert set(manifest["evaluation"]["cost"]) == {"hf"}
     assert 0 <= manifest["evaluation"]["mean"]["agreement"]["value"] <= 1
     card = (drafter / "README.md").read_text("utf-8")
-    for words in (
-        "# tiny: a drafter for verifier",
-        "199 tokens",
-        "| smart_speed | Apache-2.0 | 72 |",
-    ):
-        assert words in card
+    assert "# tiny: a drafter for verifier" in card
+    assert "199 tokens" in card
+    assert "| smart_speed | Apache-2.0 | 72 |" in card
 
 
 def test_a_tampered_drafter_is_refused(made: Path, drafter: Path, tmp_path: Path) -> None:
@@ -122,9 +122,18 @@ def test_bad_input_is_refused_before_anything_is_made(
     assert_refused(refused("--num-layers", "0"), "num_layers must be at least 1, got 0")
     assert_refused(refused("--vocab-size", "1"), "vocab_size must be at least 2, got 1")
     assert_refused(refused("--epochs", "0"), "epochs must be above 0")
-    assert_refused(refused("--soft-targets", "all"), "Unknown soft_targets 'all'")
-    assert_refused(refused("--number-format", "q4"), "Unknown number_format 'q4'")
     assert_refused(refused("--name", "a/b"), "name must be", "'a/b'")
     assert_refused(refused("--prompts", str(tmp_path / "none.txt")), "none.txt")
     assert_refused(refused("--licences", "MIT"), "under MIT", "Apache-2.0")
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "argv", [("--soft-targets", "all"), ("--number-format", "q4"), ("--precision", "half")]
+)
+def test_unknown_words_are_refused(argv: tuple[str, str], tmp_path: Path) -> None:
+    """In a process of its own, where no runtime check of types speaks first."""
+    command = [sys.executable, "-m", "smart_speed", "distill", str(tmp_path / "run"), *argv]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    name = argv[0].removeprefix("--").replace("-", "_")
+    assert_refused((ended.returncode, ended.stderr.strip()), f"Unknown {name} {argv[1]!r}")

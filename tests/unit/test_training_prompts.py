@@ -31,7 +31,7 @@ def test_json_lines_are_read_with_all_that_they_say(file: Path) -> None:
 def test_licences_are_told_apart_to_the_letter(file: Path) -> None:
     kept = read_prompts(str(file), {"MIT", "CC-BY-4.0"})
     assert [prompt.text for prompt in kept] == ["one\u2028line", "two"]
-    with pytest.raises(ConfigError, match="under CC-BY, not only CC-BY-4.0, CC-BY-SA-4.0, MIT"):
+    with pytest.raises(ConfigError, match=r"under CC-BY, not only CC-BY-4.0, CC-BY-SA-4.0, MIT"):
         read_prompts(str(file), {"CC-BY"})
 
 
@@ -47,7 +47,7 @@ def test_a_local_folder_is_read_as_a_data_set(file: Path) -> None:
     (folder / "train.jsonl").write_text('{"question": "why?"}\n{"question": "how?"}\n', "utf-8")
     assert [prompt.text for prompt in read_prompts(str(folder))] == ["why?", "how?"]
     (folder / "train.jsonl").write_text('{"answer": "so"}\n', "utf-8")
-    with pytest.raises(ConfigError, match="must have a text in .* with answer"):
+    with pytest.raises(ConfigError, match=r"must have a text in .* with answer"):
         read_prompts(str(folder))
     with pytest.raises(ConfigError, match="give the path of a local copy"):
         read_prompts(str(folder / "none"))
