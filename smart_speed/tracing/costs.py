@@ -1,0 +1,165 @@
+"""What rounds cost on one machine: counts in, seconds out.
+
+A round of p drafter passes that proposes d tokens takes
+
+    round_overhead_s + verifier_pass_s(d + 1)
+        + p (drafter_step_s + token_overhead_s + strategy_step_s) + (first_step_extra_s if p > 0)
+
+The figures are measured elsewhere. Prefill is not in it.
+"""
+
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float64
+
+from smart_speed.errors import ConfigError, check_that, unknown_name
+from smart_speed.tracing.rounds import ReplayedRound, RoundCounts
+
+SCHEMA = 1
+"""Version of the JSON written here; readers refuse any other."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostModel:
+    """Seconds of whatever a round is made of, for one verifier, drafter and machine."""
+
+    drafter_step_s: float
+    """One drafter pass."""
+    verifier_pass_s: Mapping[int, float]
+    """One verifier pass by the tokens that it reads, its width: at least of width 1. Widths
+    between two that were measured lie on the line through them; wider ones are refused."""
+    first_step_extra_s: float = 0.0
+    """What a round's first drafter pass takes more, because it reads what the verifier added."""
+    round_overhead_s: float = 0.0
+    """The loop's own work for each round."""
+    token_overhead_s: float = 0.0
+    """And for each drafter pass: measuring the law, drawing the token, judging it."""
+    strategy_step_s: float = 0.0
+    """What asking the strategy takes, for each drafter pass."""
+
+    def __post_init__(self) -> None:
+        check_that(1 in self.verifier_pass_s, "verifier_pass_s", "known for width 1", self._widths)
+        check_that(min(self._widths) >= 1, "verifier_pass_s", "by widths from 1", self._widths)
+        given = {f"verifier_pass_s of {width}": s for width, s in self.verifier_pass_s.items()}
+        given |= {name: getattr(self, name) for name in _SECONDS}
+        for name, seconds in given.items():
+            rule = "a finite number of seconds, at least 0"
+            check_that(math.isfinite(seconds) and seconds >= 0, name, rule, seconds)
+        for width, seconds in self.verifier_pass_s.items():
+            check_that(seconds > 0, f"verifier_pass_s of {width}", "above 0", seconds)
+
+    @property
+    def _widths(self) -> list[int]:
+        return sorted(self.verifier_pass_s)
+
+    @property
+    def max_draft_len(self) -> int:
+        """The longest proposal whose verification was measured."""
+        return max(self.verifier_pass_s) - 1
+
+    @property
+    def step_s(self) -> float:
+        """All that one more drafter pass takes."""
+        return self.drafter_step_s + self.token_overhead_s + self.strategy_step_s
+
+    def pass_s(self, width: int) -> float:
+        """Return the seconds of a verifier pass.
+
+        Args:
+            width: Tokens that it reads: the proposal and one more.
+
+        Raises:
+            ConfigError: If so wide a pass was not measured.
+        """
+        widths = self._widths
+        known = 1 <= width <= widths[-1]
+        check_that(known, "width", f"1 to {widths[-1]}, the widest that was measured", width)
+        above = bisect_left(widths, width)
+        if widths[above] == width:
+            return self.verifier_pass_s[width]
+        low, high = widths[above - 1], widths[above]
+        share = (width - low) / (high - low)
+        return (1 - share) * self.verifier_pass_s[low] + share * self.verifier_pass_s[high]
+
+    def round_s(self, num_passes: int, draft_len: int) -> float:
+        """Return the seconds of one round."""
+        drafting_s = num_passes * self.step_s + (self.first_step_extra_s if num_passes else 0.0)
+        return self.round_overhead_s + self.pass_s(draft_len + 1) + drafting_s
+
+    def seconds(self, rounds: Iterable[ReplayedRound]) -> float:
+        """Return the seconds of all rounds."""
+        return math.fsum(self.round_s(turn.num_passes, turn.draft_len) for turn in rounds)
+
+    def seconds_of(self, counts: RoundCounts) -> Float64[np.ndarray, " policies"]:
+        """Return the seconds of each policy whose rounds were counted."""
+        lens = np.flatnonzero(counts.by_draft_len.any(axis=0))
+        empty_s = np.array([self.round_s(0, length) for length in lens.tolist()], dtype=np.float64)
+        total: np.ndarray = (
+            counts.by_draft_len[:, lens] @ empty_s
+            + counts.num_passes * self.step_s
+            + counts.num_drafting * self.first_step_extra_s
+        )
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        by_width = {str(width): self.verifier_pass_s[width] for width in self._widths}
+        return {"schema": SCHEMA, **asdict(self), "verifier_pass_s": by_width}
+
+    @classmethod
+    def from_json(cls, document: Any) -> "CostModel":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ConfigError: If the schema is another, a key is unknown or missing, or a value is none
+                that a cost can have.
+        """
+        check_that(isinstance(document, Mapping), "A cost model", "a JSON object", document)
+        values = dict(document)
+        schema = values.pop("schema", None)
+        check_that(schema == SCHEMA, "schema of a cost model", str(SCHEMA), schema)
+        for name in values:
+            if name not in _FIELDS:
+                raise unknown_name("cost", name, _FIELDS)
+        by_width = values.get("verifier_pass_s")
+        check_that(isinstance(by_width, Mapping), "verifier_pass_s", "a JSON object", by_width)
+        try:
+            values["verifier_pass_s"] = {int(key): float(val) for key, val in by_width.items()}  # type: ignore[union-attr]
+            return cls(**{key: _number(val) for key, val in values.items()})
+        except (TypeError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(
+                f"A cost model must hold numbers of seconds and no other: {error}."
+            ) from error
+
+
+def read_costs(path: Path) -> CostModel:
+    """Read a cost model from a JSON file.
+
+    Raises:
+        ConfigError: If the file cannot be read, or does not hold one.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"A cost model must be a readable JSON file, got {str(path)!r}: {error}."
+        ) from error
+    return CostModel.from_json(document)
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else float(value)
+
+
+_FIELDS = tuple(field.name for field in fields(CostModel))
+_SECONDS = tuple(name for name in _FIELDS if name != "verifier_pass_s")

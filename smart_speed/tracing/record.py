@@ -1,0 +1,227 @@
+"""Record traces: the only part of this package that needs models.
+
+First the verifier writes its text by plain decoding, and reads it once more in one wide pass for
+its entropies. Then each drafter continues it from every position, as if a round of the decoding
+loop began there: what it is asked, and how its answers are measured, is the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import final
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.model import ModelDrafter
+from smart_speed.engines.base import LoadedModel
+from smart_speed.errors import check_that
+from smart_speed.laws import Scores
+from smart_speed.prompting import Prompt, encode_prompt
+from smart_speed.records import FinishReason
+from smart_speed.sampling import Sampling
+from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+from smart_speed.tracing.measuring import LawMeter, MeasuredLaw, pass_table
+from smart_speed.tracing.traces import ENTROPY_TYPES, Trace
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VerifiedText:
+    """One prompt's greedy output, and what the verifier thought while it wrote."""
+
+    prompt_id: str
+    task: str
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
+    """The output."""
+    max_new_len: int
+    """The most tokens that it might have had; what the context had room for, if less."""
+    finish_reason: FinishReason
+    ending_tokens: tuple[int, ...]
+    entropy_nats: Float64[np.ndarray, " output"]
+    top_prob: Float64[np.ndarray, " output"]
+    agrees: Bool[np.ndarray, " output"]
+    """Whether the wide pass names the same token."""
+
+
+@final
+class TraceRecorder:
+    """A verifier, and the drafters that are to be traced on its texts.
+
+    Nothing here is timed. The caches of all models are its to change.
+    """
+
+    def __init__(
+        self,
+        verifier: LoadedModel,
+        drafters: Mapping[str, LoadedModel | Drafter],
+        *,
+        max_draft_len: int = 16,
+        sampling: Sampling | None = None,
+    ) -> None:
+        """Pair the models.
+
+        Args:
+            verifier: The model whose text is wanted.
+            drafters: What writes ahead, by the names that their traces are to bear.
+            max_draft_len: Longest continuation, at least 1.
+            sampling: At temperature 0, as it is by default.
+
+        Raises:
+            VocabularyError: If the models disagree on any token.
+            ConfigError: If a setting breaks a rule, or there are stop strings, which a trace of
+                tokens cannot tell.
+        """
+        sampling = sampling or Sampling()
+        check_that(max_draft_len >= 1, "max_draft_len", "at least 1", max_draft_len)
+        check_that(sampling.greedy, "temperature", "0 for traces", sampling.temperature)
+        strings = sampling.stop_strings
+        check_that(not strings, "stop_strings", "left out of traces, which hold tokens", strings)
+        self._verifier = verifier
+        self._drafters = {
+            name: ModelDrafter.for_verifier(drafter, verifier, name=name)
+            if isinstance(drafter, LoadedModel)
+            else drafter
+            for name, drafter in drafters.items()
+        }
+        self._max_draft_len = max_draft_len
+        self._sampling = sampling
+        self._plain = EntropyBasedSpeculativeDecoder(verifier)
+        self._draft_meter = LawMeter(sampling, ENTROPY_TYPES)
+        self._target_meter = LawMeter(sampling, ["shannon"])
+
+    def record(
+        self, prompt: Prompt, *, prompt_id: str, task: str = "", max_new_tokens: int = 128
+    ) -> list[Trace]:
+        """Answer a prompt, and trace every drafter on the answer; arguments as for ``verified``."""
+        text = self.verified(prompt, prompt_id=prompt_id, task=task, max_new_tokens=max_new_tokens)
+        return [self.trace(text, name) for name in self._drafters]
+
+    def verified(
+        self, prompt: Prompt, *, prompt_id: str, task: str = "", max_new_tokens: int = 128
+    ) -> VerifiedText:
+        """Have the verifier answer a prompt.
+
+        Args:
+            prompt: As for the decoder.
+            prompt_id: Recorded.
+            task: Recorded.
+            max_new_tokens: The most tokens of the output, at least 1.
+
+        Raises:
+            ContextLengthError: If the prompt does not leave room for one more token.
+            ConfigError: If the prompt is empty and the model knows no token to begin with.
+            NonFiniteError: If the verifier's logits are not a law.
+        """
+        check_that(max_new_tokens >= 1, "max_new_tokens", "at least 1", max_new_tokens)
+        start = encode_prompt(prompt, self._verifier)
+        result = self._plain.generate(
+            start, max_new_tokens=max_new_tokens, sampling=self._sampling, prompt_id=prompt_id
+        )
+        reason = result.record.finish_reason
+        assert reason is not None
+        laws = self._laws(start, result.tokens)
+        return VerifiedText(
+            prompt_id=prompt_id,
+            task=task,
+            prompt=tuple(start),
+            tokens=result.tokens,
+            max_new_len=min(max_new_tokens, self._verifier.model.context_len - len(start)),
+            finish_reason=reason,
+            ending_tokens=self._ending_tokens(),
+            entropy_nats=np.array([law.entropies_nats[0] for law in laws], dtype=np.float64),
+            top_prob=np.array([law.top_prob for law in laws], dtype=np.float64),
+            agrees=np.array([law.token for law in laws]) == np.array(result.tokens),
+        )
+
+    def trace(self, text: VerifiedText, name: str) -> Trace:
+        """Have one drafter continue a text from every position.
+
+        Args:
+            text: From ``verified``.
+            name: A key of the drafters.
+
+        Raises:
+            NonFiniteError: If the drafter's logits are not a law.
+        """
+        drafter = self._drafters[name]
+        # The law of any other drafter may depend on where the verified text ends: an n-gram
+        # drafter counts verified tokens only.
+        shares_tails = isinstance(drafter, ModelDrafter)
+        own_lens: list[int] = []
+        passes: list[MeasuredLaw] = []
+        drafter.prefill(text.prompt)
+        for position, verified in enumerate(text.tokens):
+            length = self._wanted_len(text, position, drafter.context_len)
+            own = self._draft(
+                drafter,
+                [*text.prompt, *text.tokens[:position]],
+                length,
+                frozenset(text.ending_tokens),
+                stop_at=verified if shares_tails else None,
+            )
+            own_lens.append(len(own))
+            passes += own
+            drafter.rollback(len(text.prompt) + position)
+        return Trace(
+            prompt_id=text.prompt_id,
+            task=text.task,
+            drafter=name,
+            prompt_len=len(text.prompt),
+            max_new_len=text.max_new_len,
+            finish_reason=text.finish_reason,
+            ending_tokens=text.ending_tokens,
+            max_draft_len=self._max_draft_len,
+            drafter_context_len=drafter.context_len,
+            shares_tails=shares_tails,
+            tokens=np.array(text.tokens, dtype=np.uint32),
+            verifier_entropy_nats=text.entropy_nats,
+            verifier_top_prob=text.top_prob,
+            verifier_agrees=text.agrees,
+            own_lens=np.array(own_lens, dtype=np.uint16),
+            passes=pass_table(passes),
+        )
+
+    def _wanted_len(self, text: VerifiedText, position: int, context_len: int | None) -> int:
+        """Return how many passes to make; the last position is asked once, though none needs it."""
+        length = min(self._max_draft_len, max(text.max_new_len - position - 1, 1))
+        if context_len is not None:
+            length = min(length, max(context_len - len(text.prompt) - position, 0))
+        return length
+
+    def _draft(
+        self,
+        drafter: Drafter,
+        text: Sequence[int],
+        length: int,
+        ending: frozenset[int],
+        *,
+        stop_at: int | None,
+    ) -> list[MeasuredLaw]:
+        """Draft up to some length, to the end, or only one token if that is the verified one."""
+        drafted: list[int] = []
+        passes = []
+        while len(drafted) < length:
+            scores = drafter.scores_after(text, drafted)
+            passes.append(self._draft_meter.measure(scores, chain(text, drafted)))
+            drafted.append(passes[-1].token)
+            if drafted[-1] in ending or drafted == [stop_at]:
+                break
+        return passes
+
+    def _laws(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[MeasuredLaw]:
+        """Return what the verifier says at each position of its output, by one wide pass."""
+        model = self._verifier.model
+        text = [*prompt, *tokens[:-1]]
+        model.rollback(min(model.cached_len, len(prompt) - 1))
+        rows = model.feed(text[model.cached_len :], last=len(tokens))
+        return [
+            self._target_meter.measure(Scores(rows[at]), chain(prompt, tokens[:at]))
+            for at in range(len(tokens))
+        ]
+
+    def _ending_tokens(self) -> tuple[int, ...]:
+        eos_ids = frozenset() if self._sampling.ignore_eos else self._verifier.tokenizer.eos_ids
+        return tuple(sorted(eos_ids | set(self._sampling.stop_tokens)))

@@ -1,0 +1,173 @@
+"""What would a policy have done? The strategy that decodes live, run over a trace.
+
+Under greedy verification the answer is exact: round by round the same lengths and the same stop
+reasons, because the strategy is shown the same facts and told the same outcomes.
+"""
+
+from typing import Any, final
+
+from smart_speed.config import EntropyConfig
+from smart_speed.entropy import LawFacts
+from smart_speed.records import FinishReason, RoundRecord, SequenceRecord
+from smart_speed.stopping.base import DraftView, Memoryless
+from smart_speed.tracing.costs import CostModel
+from smart_speed.tracing.prepared import PreparedTrace
+from smart_speed.tracing.rounds import ReplayedRound
+from smart_speed.tracing.traces import entropy_type_of
+
+
+def replay(prepared: PreparedTrace, config: EntropyConfig) -> list[ReplayedRound]:
+    """Play the rounds that a configuration would have played.
+
+    Args:
+        prepared: The text, and what the drafter would have written.
+        config: As for the decoder; ``verification`` makes no difference at temperature 0.
+
+    Raises:
+        ConfigError: If a round would draft on where the trace does not, or the configuration
+            measures an entropy that traces do not hold.
+    """
+    return _Replay(prepared, config).rounds()
+
+
+def predicted_record(
+    prepared: PreparedTrace,
+    config: EntropyConfig,
+    costs: CostModel,
+    *,
+    condition: str | None = None,
+) -> SequenceRecord:
+    """Replay a configuration, and return what decoding would have recorded.
+
+    So every figure of ``smart_speed.evaluation`` can be had of a prediction. The engine of such a
+    record is called "replay"; no prefill is in it.
+
+    Args:
+        prepared: The text, and what the drafter would have written.
+        config: As for the decoder.
+        costs: What gives the rounds their seconds.
+        condition: Recorded; the default is the strategy's name.
+
+    Raises:
+        ConfigError: As for ``replay``, or if a pass is wider than any that the costs know.
+    """
+    player = _Replay(prepared, config)
+    rounds = player.rounds()
+    trace = prepared.trace
+    cut = prepared.output_len < trace.output_len
+    finish_reason: FinishReason = "length" if cut else trace.finish_reason
+    return SequenceRecord(
+        condition=condition or config.name,
+        prompt_id=trace.prompt_id,
+        seed=0,
+        status="ok",
+        lossless=True,
+        engine="replay",
+        prompt_len=trace.prompt_len,
+        reused_len=0,
+        output_len=prepared.output_len,
+        finish_reason=finish_reason,
+        prefill_s=0.0,
+        decode_s=costs.seconds(rounds),
+        rounds=tuple(player.record(turn, costs) for turn in rounds),
+    )
+
+
+@final
+class _Replay:
+    """The decoding loop without its models."""
+
+    def __init__(self, prepared: PreparedTrace, config: EntropyConfig) -> None:
+        self._prepared = prepared
+        self._config = config
+        self._strategy = config.build_strategy()
+        self._facts = prepared.facts(entropy_type_of(config))
+        self._cap = config.draft_cap
+        self._keep_last = config.keeps_uncertain
+
+    def rounds(self) -> list[ReplayedRound]:
+        """Play until the text is written."""
+        prepared, strategy = self._prepared, self._strategy
+        remembers = not isinstance(strategy, Memoryless)
+        state, position, rounds = strategy.initial_state(), 0, []
+        while position < prepared.output_len:
+            num_passes, draft_len, reason = self._draft(position, state)
+            left = prepared.output_len - position
+            accepted_len = min(prepared.accepted_lens[position], draft_len, left)
+            turn = ReplayedRound(
+                context_len=prepared.trace.prompt_len + position,
+                num_passes=num_passes,
+                draft_len=draft_len,
+                accepted_len=accepted_len,
+                emitted_len=min(accepted_len + 1, left),
+                stop_reason=reason,
+            )
+            rounds.append(turn)
+            if remembers:
+                state = strategy.after_round(state, self.record(turn))
+            position += turn.emitted_len
+        return rounds
+
+    def record(self, turn: ReplayedRound, costs: CostModel | None = None) -> RoundRecord:
+        """Return the record of a round; its seconds are 0 without costs."""
+        position = turn.context_len - self._prepared.trace.prompt_len
+        drafter_s = strategy_s = verifier_s = round_s = 0.0
+        if costs is not None:
+            extra_s = costs.first_step_extra_s if turn.num_passes else 0.0
+            drafter_s = turn.num_passes * costs.drafter_step_s + extra_s
+            strategy_s = turn.num_passes * costs.strategy_step_s
+            verifier_s = costs.pass_s(turn.draft_len + 1)
+            round_s = costs.round_s(turn.num_passes, turn.draft_len)
+        facts = self._seen(position, turn.num_passes)
+        return RoundRecord(
+            context_len=turn.context_len,
+            entropies_nats=tuple([each.entropy_nats for each in facts]),
+            draft_len=turn.draft_len,
+            accepted_len=turn.accepted_len,
+            emitted_len=turn.emitted_len,
+            stop_reason=turn.stop_reason,
+            drafter_s=drafter_s,
+            entropy_s=0.0,
+            strategy_s=strategy_s,
+            verifier_s=verifier_s,
+            round_s=round_s,
+        )
+
+    def _seen(self, position: int, num_passes: int) -> list[LawFacts]:
+        facts, index = [], self._prepared.roots[position]
+        for _ in range(num_passes):
+            facts.append(self._facts[index])
+            index = self._prepared.following[index]
+        return facts
+
+    def _draft(self, position: int, state: Any) -> tuple[int, int, str]:
+        """Return the passes and the proposal's length of one round, and why it ended."""
+        prepared, keep_last = self._prepared, self._keep_last
+        asks = self._strategy.reason_to_stop
+        limit, reason = self._limit(position, self._strategy.max_len(state))
+        index = prepared.roots[position]
+        seen: list[LawFacts] = []
+        for drafted in range(limit):
+            if index < 0:
+                raise prepared.too_short(self._cap)
+            seen.append(self._facts[index])
+            if drafted + keep_last >= self._config.min_draft_len:
+                stop = asks(DraftView(tuple(seen)), state)
+                if stop is not None:
+                    return drafted + 1, drafted + keep_last, stop
+            if prepared.ends_draft[index]:
+                return drafted + 1, drafted + 1, "eos"
+            index = prepared.following[index]
+        return limit, limit, reason
+
+    def _limit(self, position: int, own: int | None) -> tuple[int, str]:
+        """Return the most tokens that this round may draft, and what says so."""
+        caps = [
+            (self._cap, "max_draft_len"),
+            (self._prepared.budget(position), "budget"),
+            (self._prepared.drafter_room(position), "drafter_context"),
+        ]
+        if own is not None:
+            wanted = max(own, self._config.min_draft_len)
+            caps.insert(2, (wanted, self._config.strategy))
+        return min(caps, key=lambda cap: cap[0])
