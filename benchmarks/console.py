@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from smart_speed.cli import gauge
 from smart_speed.evaluation import Interval
+from smart_speed.files import whole
 
 console = Console(stderr=True)
 if not console.is_terminal:
@@ -22,18 +23,15 @@ if not console.is_terminal:
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a document whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", "utf-8")
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar that says what is left; give it what is done, and all there is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with gauge.progress_bar() as bar, gauge.Gauge(bar, label) as shown_work:
+        yield shown_work.show
 
 
 def shown(figure: Interval, form: str) -> str:

@@ -21,9 +21,9 @@ from benchmarks.console import console, progress_bar, show_table, shown, write_j
 from benchmarks.drafters_live import LivePlan, run_live
 from benchmarks.unseen_prompts import unseen_prompts
 from benchmarks.verified_answers import verified_answers
-from smart_speed.checksums import file_sha256
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import SmartSpeedError
+from smart_speed.files import file_sha256
 from smart_speed.loading import (
     LoadOptions,
     is_installed,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, final
 
 from smart_speed.errors import ConfigError
+from smart_speed.files import whole
 
 
 @final
@@ -36,9 +37,8 @@ class ResumableRows:
                 f"it, or use those of its first line, {kept[0]}, got {header}."
             )
         self.rows += [json.loads(line) for line in kept[1:]]
-        part = path.with_suffix(".part")
-        part.write_text("".join(f"{line}\n" for line in kept or [header]), "utf-8")
-        part.replace(path)
+        with whole(path) as part:
+            part.write_text("".join(f"{line}\n" for line in kept or [header]), "utf-8")
 
     def add(self, row: dict[str, Any]) -> None:
         """Write a row before anything else is done."""

@@ -82,20 +82,15 @@ def _side_by_side(
     from smart_speed.training.answering import answer_block
 
     assert isinstance(verifier.model, HfModel)
-    network = verifier.model.network
-    attention = network.config._attn_implementation
     for start in range(0, len(prompts), _BLOCK_SIZE):
         block = prompts[start : start + _BLOCK_SIZE]
-        try:
-            answers = answer_block(
-                network,
-                block,
-                temperatures=[0.0] * len(block),
-                max_new_tokens=max_new_tokens,
-                eos_ids=verifier.tokenizer.eos_ids,
-                top=1,
-                generator=torch.Generator(),
-            )
-        finally:
-            network.set_attn_implementation(attention)  # blocks are answered with another
+        answers = answer_block(
+            verifier.model.network,
+            block,
+            temperatures=[0.0] * len(block),
+            max_new_tokens=max_new_tokens,
+            eos_ids=verifier.tokenizer.eos_ids,
+            top=1,
+            generator=torch.Generator(),
+        )
         yield from (answer.tokens.tolist() for answer in answers)

@@ -82,33 +82,12 @@ def figures_of(
 def compare(
     decoders: Mapping[str, EntropyBasedSpeculativeDecoder],
     prompts: Sequence[tuple[str, Prompt]],
-    *,
-    max_new_tokens: int,
-    sampling: Sampling,
-    repeats: int = 1,
-    progress: Progress | None = None,
+    **settings: Any,
 ) -> Comparison:
-    """Answer every prompt under every condition, the conditions in random order per prompt.
-
-    Args:
-        decoders: By condition; they may share models. ``BASELINE`` must be among them.
-        prompts: Ids and prompts.
-        max_new_tokens: The most tokens of an answer.
-        sampling: The same for all.
-        repeats: How often each answer is made; the one of median decode time is kept.
-        progress: Called after each answer.
-    """
-    parts = compare_each(
-        decoders,
-        prompts,
-        max_new_tokens=max_new_tokens,
-        sampling=sampling,
-        repeats=repeats,
-        progress=progress,
-    )
+    """Answer every prompt under every condition; settings are those of ``compare_each``."""
     results: dict[tuple[str, str], Result] = {}
     divergences: list[Divergence] = []
-    for part in parts:
+    for part in compare_each(decoders, prompts, **settings):
         results |= part.results
         divergences += part.divergences
     return Comparison(results=results, divergences=divergences)
@@ -123,9 +102,18 @@ def compare_each(
     repeats: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Comparison]:
-    """Compare as ``compare`` does, but hand over each prompt's comparison once it is made.
+    """Answer every prompt under every condition, and hand over each prompt's answers once made.
 
-    The order of the conditions depends on the prompt's id, not on the prompts before it.
+    The conditions take turns in random order, which depends on the prompt's id and not on the
+    prompts before it.
+
+    Args:
+        decoders: By condition; they may share models. ``BASELINE`` must be among them.
+        prompts: Ids and prompts.
+        max_new_tokens: The most tokens of an answer.
+        sampling: The same for all.
+        repeats: How often each answer is made; the one of median decode time is kept.
+        progress: Called after each answer.
     """
     total, done = len(decoders) * len(prompts) * repeats, 0
     for number, (prompt_id, prompt) in enumerate(prompts):

@@ -20,6 +20,7 @@ from smart_speed.errors import (
     ConfigError,
     EngineMissingError,
     ModelError,
+    VocabularyError,
     check_that,
     unknown_name,
 )
@@ -188,8 +189,13 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
         ModelError: If there is no such model, it cannot be used, or its files are not those that
             its manifest names.
     """
-    if name == "default":
-        name = _default_drafter(verifier)
+    if name == "default" and verifier.engine != "toy":
+        if "small" not in shipped_drafters():
+            return NgramDrafter()
+        try:
+            return load_drafter("small", verifier, options)
+        except VocabularyError:  # made for another verifier
+            return NgramDrafter()
     if name == "ngram":
         return NgramDrafter()
     if name.startswith("layers:"):
@@ -206,18 +212,6 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
         known = ", ".join(["default", "layers:N", "ngram", *shipped_drafters()])
         said = str(error).rstrip(".")
         raise ModelError(f"{said}; drafters that go by a name are {known}.") from error
-
-
-def _default_drafter(verifier: LoadedModel) -> str:
-    if verifier.engine == "toy":
-        return "default"
-    folder = shipped_drafters().get("small")
-    made = manifest.read_manifest(folder) if folder else None
-    if made is None:
-        return "ngram"
-    # A converted verifier lies in the cache under another path; its vocabulary tells.
-    fits = made["verifier"]["vocabulary_sha256"] == vocabulary_fingerprint(verifier.tokenizer)
-    return "small" if fits else "ngram"
 
 
 def _load_model_drafter(path: str, verifier: LoadedModel, options: LoadOptions) -> Drafter:

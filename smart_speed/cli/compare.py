@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from smart_speed.cli import arguments
 from smart_speed.cli.console import console, print_json, say
+from smart_speed.cli.gauge import Gauge, progress_bar
 from smart_speed.cli.prompts import NamedPrompt
 from smart_speed.comparison import BASELINE, Comparison, compare
 from smart_speed.config import EntropyConfig
@@ -90,14 +90,13 @@ def run(
         name: EntropyBasedSpeculativeDecoder(verifier, drafter, config)
         for name, config in conditions.items()
     }
-    with _progress() as bar:
-        task = bar.add_task("answers", total=None)
+    with progress_bar() as bar, Gauge(bar, "answers") as gauge:
         comparison = compare(
             decoders,
             [(prompt.prompt_id, prompt.prompt) for prompt in prompts],
             max_new_tokens=args.max_new_tokens,
             sampling=sampling,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=gauge.show,
         )
     if args.json:
         print_json(_document(comparison, conditions))
@@ -131,11 +130,6 @@ def _draw(
     passes = recorder.passes if config.draft_cap else None
     page = heatmap_of(result, prompt=prompt.text, decode=verifier.tokenizer.decode, passes=passes)
     write_heatmap(args.html, page)
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
 def _document(comparison: Comparison, conditions: Mapping[str, EntropyConfig]) -> dict[str, Any]:

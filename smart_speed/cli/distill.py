@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="STAGES", help=f"some of {','.join(STAGES)}")
     parser.add_argument(
         "--prompts", default="builtin", metavar="FILE",
-        help="JSON lines or one a line; or builtin",
+        help="JSON lines or one a line; a data set; or builtin",
     )  # fmt: skip
     parser.add_argument("--licences", metavar="NAMES", help="keep prompts of these, as MIT,CC0-1.0")
     parser.add_argument(
@@ -75,6 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_settings(shape, DrafterShape)
     shape.add_argument("--number-format", default="q8_0", help="of the GGUF file")
+    shape.add_argument(
+        "--whole-vocabulary", action="store_true",
+        help="export with the verifier's whole vocabulary, for other people's engines",
+    )  # fmt: skip
     group = parser.add_argument_group("training")
     _add_settings(group, TrainingSettings)
     group.add_argument("--max-steps", type=int, metavar="N", help="end here, to go on later")
@@ -90,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         shape=DrafterShape(**shape, keep_layers=layers),
         training=TrainingSettings(**_given(args, TrainingSettings)),
         number_format=args.number_format,
+        whole_vocabulary=args.whole_vocabulary,
     )
     corpus_settings = CorpusSettings(**_given(args, CorpusSettings))
     if not is_installed("hf"):
@@ -154,7 +159,7 @@ def _given(args: argparse.Namespace, settings: type) -> dict[str, Any]:
     return {
         name: value
         for name in names
-        if name not in ("keep_layers",) and (value := getattr(args, name)) is not None
+        if name != "keep_layers" and (value := getattr(args, name)) is not None
     }
 
 

@@ -54,7 +54,7 @@ class Distillation:
         """Go through the stages.
 
         Returns:
-            The manifest of the exported drafter, if it was exported.
+            The manifest of the exported drafter, if it was exported or evaluated.
         """
         manifest = None
         if "corpus" in stages:
@@ -65,7 +65,7 @@ class Distillation:
             manifest = self._drafter.export()
             say(f"Drafter written to {self._folder}.")
         if "evaluate" in stages:
-            manifest = self._drafter.export(self._evaluate(bar))
+            manifest = self._drafter.add_evaluation(self._evaluate(bar))
             say(f"Evaluation written to {self._folder / 'README.md'}.")
         return manifest
 

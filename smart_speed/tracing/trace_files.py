@@ -10,18 +10,16 @@ The manifest is written first, and any file is there whole or not at all. So an 
 goes on where it stopped.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, final
 
-from smart_speed.checksums import file_sha256
-from smart_speed.errors import ConfigError, OutputError, check_that
+from smart_speed.errors import ConfigError, check_that
+from smart_speed.files import file_sha256, whole, writing
 from smart_speed.tracing.columns import from_table, read_table, to_table, write_table
 from smart_speed.tracing.traces import Trace
 
@@ -132,7 +130,7 @@ class TraceFolder:
         if (self.path / MANIFEST_NAME).exists():
             self._check_same(read_manifest(self.path))
             return
-        with _writing(self.path):
+        with writing("Traces", self.path):
             self._parts.mkdir(parents=True, exist_ok=True)
             self._write_manifest(self._manifest)
 
@@ -152,7 +150,7 @@ class TraceFolder:
         ids = sorted({trace.prompt_id for trace in traces})
         known = len(ids) == 1 and ids[0] in self._manifest.prompt_ids
         check_that(known, "traces", "those of one prompt of the manifest", ids)
-        with _writing(self.path), _whole(self._part(ids[0])) as part:
+        with writing("Traces", self.path), whole(self._part(ids[0])) as part:
             write_table(to_table(traces), part)
 
     def finish(self) -> None:
@@ -171,8 +169,8 @@ class TraceFolder:
         for each in self._manifest.prompt_ids:
             path = self._part(each)
             traces += from_table(read_table(path), str(path))
-        with _writing(self.path):
-            with _whole(self.path / FILE_NAME) as part:
+        with writing("Traces", self.path):
+            with whole(self.path / FILE_NAME) as part:
                 write_table(to_table(traces), part)
             sha256 = file_sha256(self.path / FILE_NAME)
             self._write_manifest(replace(self._manifest, traces_sha256=sha256))
@@ -202,34 +200,12 @@ class TraceFolder:
         return read_manifest(self.path).traces_sha256 is not None
 
     def _write_manifest(self, manifest: TraceManifest) -> None:
-        with _whole(self.path / MANIFEST_NAME) as part:
+        with whole(self.path / MANIFEST_NAME) as part:
             part.write_text(json.dumps(manifest.to_json(), indent=1), encoding="utf-8")
 
     def _part(self, prompt_id: str) -> Path:
         """Return the file of a prompt, whose id may hold what no file name can."""
         return self._parts / f"{hashlib.sha256(prompt_id.encode()).hexdigest()[:32]}.parquet"
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield a file to be written, which then takes the place of another at once."""
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what the system says of a folder into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"Traces must go to a folder that can be written, got {str(path)!r}: {error}."
-        ) from error
 
 
 _FIELDS = tuple(field.name for field in fields(TraceManifest))

@@ -5,7 +5,8 @@ ended leave the block, and keys and values are written in place. (transformers c
 cache for every token, which takes longer than the model's own products.)
 """
 
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -64,27 +65,20 @@ def answer_block(
     Returns:
         The answers in the order of the prompts.
     """
-    attention = network.config._attn_implementation
-    if _attends_plainly(network):
-        network.set_attn_implementation(_ATTENTION)
-    try:
-        return _answers(network, prompts, temperatures, max_new_tokens, eos_ids, top, generator)
-    finally:
-        network.set_attn_implementation(attention)
+    with _fast_attention(network) as plain:
+        return _answers(
+            _Block(network, prompts, temperatures, plain=plain),
+            max_new_tokens,
+            torch.tensor(sorted(eos_ids), dtype=torch.long),
+            top,
+            generator,
+        )
 
 
 def _answers(
-    network: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    temperatures: Sequence[float],
-    max_new_tokens: int,
-    eos_ids: Collection[int],
-    top: int,
-    generator: torch.Generator,
+    block: "_Block", max_new_tokens: int, ends: torch.Tensor, top: int, generator: torch.Generator
 ) -> list[Answer]:
-    block = _Block(network, prompts, temperatures)
-    ends = torch.tensor(sorted(eos_ids), dtype=torch.long)
-    parts: list[list[tuple[Any, Any, Any]]] = [[] for _ in prompts]
+    parts: list[list[tuple[Any, Any, Any]]] = [[] for _ in block.rows]
     for _ in range(max_new_tokens):
         scores = block.logits.float()
         values, ids = scores.topk(top, dim=-1)
@@ -129,6 +123,8 @@ class _Block:
         network: PreTrainedModel,
         prompts: Sequence[Sequence[int]],
         temperatures: Sequence[float],
+        *,
+        plain: bool,
     ) -> None:
         """Read the prompts, padded on the left so that all answers begin together."""
         self._network = network
@@ -144,7 +140,7 @@ class _Block:
         self._positions = self._known.cumsum(dim=1).sub(1).clamp(min=0)
         causal = torch.ones(longest, longest, dtype=torch.bool).tril()
         slices = []
-        self._plain = _attends_plainly(network)
+        self._plain = plain
         rows_each = max(1, _SLICE_LEN // longest) if self._plain else len(prompts)
         for start in range(0, len(prompts), rows_each):
             rows = slice(start, start + rows_each)
@@ -201,23 +197,34 @@ class _Block:
         return logits[:, -1].cpu()
 
 
-def _attends_plainly(network: PreTrainedModel) -> bool:
-    """Return whether every layer attends to all that came before, in the usual way."""
+@contextlib.contextmanager
+def _fast_attention(network: PreTrainedModel) -> Iterator[bool]:
+    """Exchange a network's attention for the one here, where that does the same.
+
+    Yields:
+        Whether it does: every layer attends to all that came before, in the usual way.
+    """
     config = network.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     narrow = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     capped = getattr(config, "attn_logit_softcapping", None)
     exchangeable = getattr(network, "_supports_attention_backend", False)
-    return bool(exchangeable and kinds == {"full_attention"} and not narrow and not capped)
+    plain = bool(exchangeable and kinds == {"full_attention"} and not narrow and not capped)
+    own = network.config._attn_implementation
+    if plain:
+        network.set_attn_implementation(_ATTENTION)
+    try:
+        yield plain
+    finally:
+        network.set_attn_implementation(own)
 
 
 def _stacked(caches: Sequence[Cache]) -> Cache:
     """Return the caches of several slices of a block as one."""
-    whole, *others = caches
-    if not others:
-        return whole
-    for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
-        layer.append_rows(others)
+    whole = caches[0]
+    if len(caches) > 1:
+        for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
+            layer.append_rows(others)
     return whole
 
 

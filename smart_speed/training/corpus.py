@@ -5,7 +5,6 @@ that is there whole or not at all. So an interrupted run goes on where it stoppe
 is lost or answered twice.
 """
 
-import contextlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,8 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import Float, Int
 
-from smart_speed.errors import ConfigError, ModelError, OutputError, check_that
+from smart_speed.errors import ConfigError, ModelError, check_that
+from smart_speed.files import whole, writing
 from smart_speed.training.settings import CorpusSettings
 
 _COLUMNS = (
@@ -111,11 +111,10 @@ class CorpusFolder:
                     f"{str(self.path)!r}, got {wanted[key]!r}."
                 )
             return
-        with writing(self.path):
+        with writing("A corpus", self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(".part")
-            part.write_text(json.dumps(description, indent=1), "utf-8")
-            part.replace(file)
+            with whole(file) as part:
+                part.write_text(json.dumps(description, indent=1), "utf-8")
 
     def description(self) -> dict[str, Any]:
         """Return what the corpus was made from.
@@ -150,12 +149,12 @@ class CorpusFolder:
                 np.float16
             ),
         }
-        file = self._file(number)
-        part = file.with_suffix(".part")
-        with writing(self.path):
-            with part.open("wb") as stream:
-                np.savez(stream, **columns)  # type: ignore[arg-type]
-            part.replace(file)
+        with (
+            writing("A corpus", self.path),
+            whole(self._file(number)) as part,
+            part.open("wb") as stream,
+        ):
+            np.savez(stream, **columns)  # type: ignore[arg-type]  # takes arrays by any name
 
     def numbers(self) -> list[int]:
         """Return which blocks are there."""
@@ -205,18 +204,3 @@ def _settings(description: dict[str, Any]) -> dict[str, Any]:
     others = ("settings", "prompts", "smart_speed")  # counts follow from the prompts' sha256
     plain = {key: value for key, value in description.items() if key not in others}
     return plain | dict(description.get("settings", {}))
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says of a folder into one sentence.
-
-    Raises:
-        OutputError: If it refused.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{str(path)!r} must be a folder that can be written: {error}."
-        ) from error

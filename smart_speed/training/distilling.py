@@ -54,7 +54,7 @@ def distillation_loss(
     logprobs = logits.float().log_softmax(dim=-1).gather(1, target_ids)
     weights = (1 - hard_share) * target_probs
     weights[:, 0] += hard_share
-    return -(weights * logprobs).sum(dim=-1).mean()
+    return -(weights * logprobs).sum() / max(len(logits), 1)  # a batch may hold no answer at all
 
 
 @final

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from smart_speed.errors import ModelError
-from smart_speed.training.corpus import writing
+from smart_speed.files import whole, writing
 from smart_speed.training.gguf_tokenizer import add_tokenizer
 from smart_speed.training.settings import NumberFormat
 
@@ -49,30 +49,27 @@ def write_gguf(
         ConfigError: If the tokenizer has more tokens than the network.
         OutputError: If the file cannot be written.
     """
-    vocab_size = int(network.config.vocab_size)
-    part = path.with_name(path.name + ".part")
-    writer = gguf.GGUFWriter(part, "llama")
-    writer.add_name(name)
-    writer.add_file_type(_TYPES[number_format][1])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    _add_shape(writer, network.config)
-    add_tokenizer(writer, tokenizer, vocab_size)
+    with writing("A drafter", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as part, contextlib.closing(gguf.GGUFWriter(part, "llama")) as writer:
+            writer.add_name(name)
+            writer.add_file_type(_TYPES[number_format][1])
+            writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+            _add_shape(writer, network.config)
+            add_tokenizer(writer, tokenizer, int(network.config.vocab_size))
+            _add_tensors(writer, network, number_format)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+
+
+def _add_tensors(writer: Any, network: LlamaForCausalLM, number_format: NumberFormat) -> None:
     for tensor_name, weights in _tensors(network):
         is_matrix = weights.ndim > 1
         kind = _TYPES[number_format if is_matrix else "f32"][0]
         if number_format == "q8_0" and is_matrix and weights.shape[-1] % _Q8_0_BLOCK:
             kind = gguf.GGMLQuantizationType.BF16
         writer.add_tensor(tensor_name, quantize(weights, kind), raw_dtype=kind)
-    with writing(path.parent), contextlib.closing(writer):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_tensors_to_file()
-            writer.close()
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _add_shape(writer: Any, config: Any) -> None:

@@ -12,7 +12,6 @@ from transformers import LlamaForCausalLM
 from transformers.trainer_utils import get_last_checkpoint
 
 from smart_speed import __version__
-from smart_speed.checksums import file_sha256
 from smart_speed.drafters import manifest as manifests
 from smart_speed.engines.base import LoadedModel
 from smart_speed.engines.hf import HfModel
@@ -20,7 +19,8 @@ from smart_speed.engines.hf_files import first_line, quiet
 from smart_speed.engines.hf_tokenizer import HfTokenizer
 from smart_speed.engines.vocabulary import vocabulary_fingerprint
 from smart_speed.errors import ConfigError, ModelError
-from smart_speed.training.corpus import CorpusFolder, Example, writing
+from smart_speed.files import file_sha256, whole, writing
+from smart_speed.training.corpus import CorpusFolder, Example
 from smart_speed.training.distilling import distill
 from smart_speed.training.gguf_file import write_gguf
 from smart_speed.training.model_card import model_card
@@ -29,6 +29,7 @@ from smart_speed.training.settings import Recipe
 from smart_speed.training.starting import start_network
 from smart_speed.training.trimmed_tokenizer import trimmed_tokenizer
 from smart_speed.training.vocabulary import most_frequent, token_weights
+from smart_speed.training.whole_vocabulary import with_whole_vocabulary
 
 _HELDOUT_EVERY = 50
 """One example in so many is kept from training, to draw the learning curve."""
@@ -88,8 +89,7 @@ class DrafterFolder:
         examples = list(self._corpus.examples())
         order = np.random.default_rng(self._recipe.training.seed).permutation(len(examples))
         examples = [examples[index] for index in order.tolist()]
-        self._open(examples)
-        kept = self._kept(examples)
+        kept = self._open(examples)
         vocab_size = self._network.config.get_text_config().vocab_size
         row_len = self._recipe.training.row_len
 
@@ -113,11 +113,8 @@ class DrafterFolder:
             max_steps=max_steps,
         )
 
-    def export(self, evaluation: dict[str, Any] | None = None) -> dict[str, Any]:
+    def export(self) -> dict[str, Any]:
         """Write the last checkpoint as a Hugging Face folder and as GGUF, with manifest and card.
-
-        Args:
-            evaluation: What is known of how good it is.
 
         Returns:
             The manifest.
@@ -133,11 +130,14 @@ class DrafterFolder:
             )
         network = read_checkpoint(Path(last))
         run = self._run()
-        kept = run["kept_ids"]
         tokenizer = self._tokenizer.backend
-        if kept is not None:
-            tokenizer = trimmed_tokenizer(tokenizer, kept)
-        with writing(self.path), quiet():
+        if run["kept_ids"] is not None:
+            if self._recipe.whole_vocabulary:
+                vocab_size = self._network.config.get_text_config().vocab_size
+                network = with_whole_vocabulary(network, run["kept_ids"], vocab_size)
+            else:
+                tokenizer = trimmed_tokenizer(tokenizer, run["kept_ids"])
+        with writing("A drafter", self.path), quiet():
             network.save_pretrained(self.path)
             tokenizer.save_pretrained(self.path)
         write_gguf(
@@ -147,11 +147,35 @@ class DrafterFolder:
             name=f"{self._recipe.name} for {run['corpus']['verifier']}",
             number_format=self._recipe.number_format,
         )
-        manifest = self._manifest(network, run, _state(Path(last)), evaluation)
-        with writing(self.path):
-            (self.path / "README.md").write_text(model_card(manifest), "utf-8")
-            (self.path / manifests.FILE_NAME).write_text(json.dumps(manifest, indent=1), "utf-8")
+        manifest = self._manifest(network, run, _state(Path(last)))
+        self._write_manifest(manifest)
         return manifest
+
+    def add_evaluation(self, evaluation: dict[str, Any]) -> dict[str, Any]:
+        """Put into the exported drafter's manifest and card how good it is.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            ModelError: If nothing was exported, or the manifest is broken.
+            OutputError: If the folder cannot be written.
+        """
+        manifest = manifests.read_manifest(self.path)
+        if manifest is None:
+            raise ModelError(
+                f"A drafter to evaluate must have been exported, got none in {str(self.path)!r}."
+            )
+        manifest |= {"evaluation": evaluation}
+        self._write_manifest(manifest)
+        return manifest
+
+    def _write_manifest(self, manifest: dict[str, Any]) -> None:
+        with writing("A drafter", self.path):
+            with whole(self.path / "README.md") as part:
+                part.write_text(model_card(manifest), "utf-8")
+            with whole(self.path / manifests.FILE_NAME) as part:
+                part.write_text(json.dumps(manifest, indent=1), "utf-8")
 
     def _kept(self, examples: list[Example]) -> list[int] | None:
         size = self._recipe.shape.vocab_size
@@ -162,8 +186,12 @@ class DrafterFolder:
         weights = weights[: self._tokenizer.vocab_size]
         return most_frequent(weights, size, always=self._tokenizer.eos_ids)
 
-    def _open(self, examples: list[Example]) -> None:
-        """Note what the run is made from, or check that it is still the same."""
+    def _open(self, examples: list[Example]) -> list[int] | None:
+        """Note what the run is made from, or check that it is still the same.
+
+        Returns:
+            The verifier's tokens that the drafter knows; ``None`` for all.
+        """
         description = self._corpus.description()
         document = {
             "shape": asdict(self._recipe.shape),
@@ -183,13 +211,14 @@ class DrafterFolder:
                         f"{key} must stay as it was to go on with {str(self.path)!r}, got another; "
                         "give the drafter another name to begin anew."
                     )
-            return
-        document["kept_ids"] = self._kept(examples)
-        with writing(self.path):
+            kept: list[int] | None = run["kept_ids"]
+            return kept
+        kept = document["kept_ids"] = self._kept(examples)
+        with writing("A drafter", self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            part = self.path / "run.part"
-            part.write_text(json.dumps(document), "utf-8")
-            part.replace(self.path / "run.json")
+            with whole(self.path / "run.json") as part:
+                part.write_text(json.dumps(document), "utf-8")
+        return kept
 
     def _run(self) -> dict[str, Any]:
         file = self.path / "run.json"
@@ -204,7 +233,6 @@ class DrafterFolder:
         network: LlamaForCausalLM,
         run: dict[str, Any],
         state: dict[str, Any],
-        evaluation: dict[str, Any] | None,
     ) -> dict[str, Any]:
         config = network.config
         losses = [log["loss"] for log in state["log_history"] if "loss" in log]
@@ -224,7 +252,7 @@ class DrafterFolder:
                 "name": run["corpus"]["verifier"].removesuffix(".gguf"),
                 "vocabulary_sha256": vocabulary_fingerprint(self._tokenizer),
             },
-            "trimmed": run["kept_ids"] is not None,
+            "trimmed": run["kept_ids"] is not None and not self._recipe.whole_vocabulary,
             "shape": {
                 "parameters": sum(weights.numel() for weights in network.parameters()),
                 "num_layers": config.num_hidden_layers,
@@ -241,7 +269,7 @@ class DrafterFolder:
                 "loss": losses[-1] if losses else None,
                 "heldout_agreement": curve,
             },
-            "evaluation": evaluation,
+            "evaluation": None,
             "files": {name: file_sha256(self.path / name) for name in names},
         }
 

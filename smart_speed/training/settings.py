@@ -131,6 +131,8 @@ class Recipe:
     training: TrainingSettings
     number_format: NumberFormat = "q8_0"
     """Of the GGUF file's matrices."""
+    whole_vocabulary: bool = False
+    """Widen a trimmed drafter to the verifier's vocabulary, as other people's engines want it."""
 
     def __post_init__(self) -> None:
         if self.number_format not in get_args(NumberFormat):

@@ -58,21 +58,19 @@ def _config(
     heads = shape.num_heads or own.num_attention_heads
     width = shape.width or own.hidden_size
     check_that(width % heads == 0, "width", f"a multiple of the {heads} heads", width)
-    groups = shape.num_key_value_heads or math.gcd(heads, own.num_key_value_heads or heads)
+    their_groups = getattr(own, "num_key_value_heads", None) or heads
+    groups = shape.num_key_value_heads or math.gcd(heads, their_groups)
     check_that(heads % groups == 0, "num_heads", f"a multiple of {groups}, the KV heads", heads)
-    if shape.width is not None and shape.width != own.hidden_size:
-        mlp_width = shape.mlp_width or own.intermediate_size * width // own.hidden_size
-    else:
-        mlp_width = shape.mlp_width or own.intermediate_size
+    their_mlp_width = getattr(own, "intermediate_size", None) or 4 * own.hidden_size
     return LlamaConfig(
         vocab_size=own.vocab_size if kept_ids is None else len(kept_ids) + 1,
         hidden_size=width,
-        intermediate_size=mlp_width,
+        intermediate_size=shape.mlp_width or their_mlp_width * width // own.hidden_size,
         num_hidden_layers=shape.num_layers or len(shape.keep_layers),
         num_attention_heads=heads,
         num_key_value_heads=groups,
         max_position_embeddings=own.max_position_embeddings,
-        rms_norm_eps=own.rms_norm_eps,
+        rms_norm_eps=getattr(own, "rms_norm_eps", 1e-5),
         rope_parameters=getattr(own, "rope_parameters", None),
         tie_word_embeddings=True,
         bos_token_id=None,

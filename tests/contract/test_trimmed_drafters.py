@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from smart_speed import cli, loading
-from smart_speed.checksums import file_sha256
 from smart_speed.cli import arguments
 from smart_speed.divergence import find_divergence
 from smart_speed.drafters.base import Drafter
@@ -21,6 +20,7 @@ from smart_speed.engines import hf, llama_cpp
 from smart_speed.engines.base import UNKNOWN_TOKEN, LoadedModel
 from smart_speed.engines.vocabulary import vocabulary_fingerprint
 from smart_speed.errors import ModelError, VocabularyError
+from smart_speed.files import file_sha256
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier, shipped_drafters
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder

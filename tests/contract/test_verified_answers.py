@@ -9,8 +9,10 @@ pytest.importorskip("transformers")
 
 from benchmarks.unseen_prompts import UnseenPrompt
 from benchmarks.verified_answers import verified_answers
+from smart_speed.engines.base import LoadedModel
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.training.drafter_quality import judge_drafter
+from smart_speed.training.drafter_scores import VerifiedAnswer
 from tests.contract.tiny_hf import TEXT, build, loaded, shaken
 
 PROMPTS = [
@@ -18,15 +20,19 @@ PROMPTS = [
 ]
 
 
-def test_a_block_is_answered_as_one_by_one_and_leaves_the_model_as_it_was(tmp_path: Path) -> None:
-    verifier = loaded(build("Llama"))
-    answers = verified_answers(
+def answered(verifier: LoadedModel, folder: Path) -> list[VerifiedAnswer]:
+    return verified_answers(
         verifier,
         PROMPTS,
-        tmp_path / "answers.jsonl",
+        folder / "answers.jsonl",
         max_new_tokens=12,
         progress=lambda done, total: None,
     )
+
+
+def test_a_block_is_answered_as_one_by_one_and_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    verifier = loaded(build("Llama"))
+    answers = answered(verifier, tmp_path)
     decoder = EntropyBasedSpeculativeDecoder(verifier)
     for prompt, answer in zip(PROMPTS, answers, strict=True):
         assert list(answer.prompt) == prompt.prompt
@@ -36,13 +42,7 @@ def test_a_block_is_answered_as_one_by_one_and_leaves_the_model_as_it_was(tmp_pa
 
 def test_a_drafter_is_judged_in_one_pass(tmp_path: Path) -> None:
     verifier = loaded(build("Llama"))
-    answers = verified_answers(
-        verifier,
-        PROMPTS,
-        tmp_path / "answers.jsonl",
-        max_new_tokens=12,
-        progress=lambda done, total: None,
-    )
+    answers = answered(verifier, tmp_path)
     same = judge_drafter(verifier, loaded(build("Llama")), answers).mean
     other = judge_drafter(
         verifier, loaded(shaken(build("Llama"), seed=1, strength=0.5)), answers

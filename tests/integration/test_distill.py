@@ -1,8 +1,11 @@
 """``smart-speed distill`` for a verifier that is nobody's default, as a user would run it."""
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
 
+from smart_speed import cli
 from smart_speed.config import EntropyConfig
+from smart_speed.drafters.model import ModelDrafter
 from smart_speed.engines.base import EngineName
 from smart_speed.errors import ModelError, VocabularyError
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier
@@ -23,7 +28,8 @@ from tests.integration.cli_runs import assert_refused, run
 
 SMALL = (
     *("--max-new-tokens", "16", "--block-size", "16", "--top", "4", "--limit", "40"),
-    *("--vocab-size", "200", "--row-len", "64", "--batch-rows", "2", "--epochs", "1"),
+    *("--vocab-size", "200", "--row-len", "64", "--batch-rows", "2", "--epochs", "2"),
+    *("--save-steps", "5"),
     *("--keep-layers=-1", "--number-format", "f32", "--dtype", "float32"),
 )
 
@@ -43,8 +49,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drafter(made: Path) -> Path:
     """Return the folder of a drafter that the command made for it."""
-    from smart_speed import cli
-
     run = ["distill", str(made / "run"), "--verifier", str(made / "verifier"), "--name", "tiny"]
     assert cli.main([*run, *SMALL]) == 0
     return made / "run/tiny"
@@ -86,6 +90,37 @@ def test_manifest_and_card_say_what_was_done(drafter: Path) -> None:
     assert "# tiny: a drafter for verifier" in card
     assert "199 tokens" in card
     assert "| smart_speed | Apache-2.0 | 72 |" in card
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(
+    made: Path, drafter: Path, tmp_path: Path
+) -> None:
+    """By SIGKILL, once while the corpus is made and once while the drafter is trained."""
+    run = ["distill", str(tmp_path), "--verifier", str(made / "verifier"), "--name", "tiny"]
+    command = [*run, *SMALL, "--only", "corpus,train,export"]
+    for sign in ("corpus/block-*.npz", "tiny/checkpoints/checkpoint-*/trainer_state.json"):
+        with subprocess.Popen([sys.executable, "-m", "smart_speed", *command]) as process:
+            while process.poll() is None and not any(tmp_path.glob(sign)):
+                time.sleep(0.01)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL, sign
+    assert cli.main(command) == 0
+    manifests = [
+        json.loads((folder / "drafter.json").read_text("utf-8"))
+        for folder in (drafter, tmp_path / "tiny")
+    ]
+    assert manifests[0] | {"evaluation": None} == manifests[1]
+
+
+def test_a_drafter_can_be_widened_for_other_engines(made: Path, drafter: Path) -> None:
+    run = ["distill", str(made / "run"), "--verifier", str(made / "verifier"), "--name", "wide"]
+    shutil.copytree(drafter, drafter.parent / "wide")
+    assert cli.main([*run, *SMALL, "--only", "export", "--whole-vocabulary"]) == 0
+    options = LoadOptions(engine="llama_cpp", threads=1)
+    verifier = load_verifier(str(made / "verifier.gguf"), options)
+    pair = load_drafter(str(drafter.parent / "wide/drafter.gguf"), verifier, options)
+    assert isinstance(pair, ModelDrafter)
+    assert pair.support_len == len(VOCABULARY)
 
 
 def test_a_tampered_drafter_is_refused(made: Path, drafter: Path, tmp_path: Path) -> None:

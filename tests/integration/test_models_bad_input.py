@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from smart_speed.checksums import file_sha256
 from smart_speed.engines import embedded
+from smart_speed.files import file_sha256
 from tests.contract import tiny_gguf
 from tests.integration.cli_runs import assert_refused, run
 

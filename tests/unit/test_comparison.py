@@ -33,7 +33,7 @@ def test_the_whole_is_its_parts(random_pair: Pair) -> None:
         decoders(random_pair()),
         PROMPTS,
         progress=lambda done, total: seen.append((done, total)),
-        **given,  # type: ignore[arg-type]
+        **given,
     )
     parts = compare_each(decoders(random_pair()), PROMPTS, **given)  # type: ignore[arg-type]
     tokens = {key: result.tokens for part in parts for key, result in part.results.items()}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smart_speed.checksums import file_sha256
 from smart_speed.errors import ConfigError, OutputError
+from smart_speed.files import file_sha256
 from smart_speed.sampling import Sampling
 from smart_speed.tracing import trace_files
 from smart_speed.tracing.columns import from_table, read_table, to_table, write_table

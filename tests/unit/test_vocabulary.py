@@ -13,7 +13,7 @@ from smart_speed.errors import VocabularyError
 
 @dataclass(frozen=True)
 class Words:
-    """A vocabulary, and nothing else that a tokenizer has."""
+    """A vocabulary of whole words."""
 
     words: Sequence[str]
     bos_id: int | None = None
@@ -27,13 +27,13 @@ class Words:
         return self.words[token]
 
     def encode(self, text: str) -> list[int]:
-        raise NotImplementedError
+        return [self.words.index(word) for word in text.split()]
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int]:
-        raise NotImplementedError
+        return self.encode(" ".join(message["content"] for message in messages))
 
     def decode(self, tokens: Sequence[int]) -> str:
-        raise NotImplementedError
+        return " ".join(self.words[token] for token in tokens)
 
 
 def kept(verifier: Sequence[str], drafter: Sequence[str]) -> list[int] | None:
