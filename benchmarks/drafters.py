@@ -25,6 +25,7 @@ from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import SmartSpeedError
 from smart_speed.files import file_sha256
 from smart_speed.loading import (
+    BLENDED,
     LoadOptions,
     is_installed,
     load_drafter,
@@ -129,7 +130,8 @@ def _files(args: argparse.Namespace) -> dict[str, dict[str, str]]:
     """Return the sha256 of every drafter's weights: names outlive what they stand for."""
     found = {}
     for name in args.drafters.split(","):
-        path = shipped_drafters().get(name, Path(name).expanduser())
+        model = name.removesuffix(BLENDED)
+        path = shipped_drafters().get(model, Path(model).expanduser())
         files = [path] if path.is_file() else sorted(path.glob("*.*"))
         weights = [file for file in files if file.suffix in (".gguf", ".safetensors")]
         found[name] = {file.name: file_sha256(file) for file in weights}

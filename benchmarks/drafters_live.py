@@ -10,6 +10,7 @@ from benchmarks.resumable import ResumableRows
 from benchmarks.unseen_prompts import UnseenPrompt
 from smart_speed.cli.compare import parse_conditions
 from smart_speed.comparison import BASELINE, Comparison, compare_each, figures_of
+from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.evaluation import Interval, Records, mean_speedup, speedup
@@ -27,13 +28,16 @@ class LivePlan:
     verifier: LoadedModel
     drafters: Mapping[str, Drafter]
     prompts: Sequence[UnseenPrompt]
-    conditions: Sequence[str]
-    """Strategies, as in "absolute" or "fixed:4"; plain decoding is always among them."""
+    conditions: Sequence[str] | Mapping[str, EntropyConfig]
+    """Strategies, as in "absolute" or "fixed:4", or configurations by name; plain decoding is
+    always among them."""
     max_new_tokens: int
 
     def decoders(self) -> dict[str, EntropyBasedSpeculativeDecoder]:
         """Return one for plain decoding, and one for each drafter and condition."""
-        configs = parse_conditions(",".join(self.conditions), {})
+        configs = self.conditions
+        if not isinstance(configs, Mapping):
+            configs = parse_conditions(",".join(configs), {})
         made = {BASELINE: EntropyBasedSpeculativeDecoder(self.verifier)}
         for drafter_name, drafter in self.drafters.items():
             for name, config in configs.items():
@@ -43,7 +47,7 @@ class LivePlan:
         return made
 
 
-def run_live(plan: LivePlan, about: Mapping[str, Any], *, rows: Path, out: Path) -> None:
+def run_live(plan: LivePlan, about: Mapping[str, Any], *, rows: Path, out: Path) -> dict[str, Any]:
     """Answer every prompt under every condition, greedily, and report.
 
     Args:
@@ -51,6 +55,9 @@ def run_live(plan: LivePlan, about: Mapping[str, Any], *, rows: Path, out: Path)
         about: What the result depends on besides, as JSON values; ``drafter_files`` among them.
         rows: Where the records of each prompt go once it is answered; a run goes on from there.
         out: The report, JSON.
+
+    Returns:
+        The report, and the rows that it was made from.
 
     Raises:
         ConfigError: If ``rows`` was made with other models or conditions, or one is unknown.
@@ -78,6 +85,7 @@ def run_live(plan: LivePlan, about: Mapping[str, Any], *, rows: Path, out: Path)
     document = {**about, **settings, **_report(file.rows, list(decoders))}
     write_json(out, document)
     _show(document)
+    return {**document, "rows": file.rows}
 
 
 def _row(prompt: UnseenPrompt, part: Comparison) -> dict[str, Any]:

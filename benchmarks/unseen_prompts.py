@@ -1,4 +1,4 @@
-"""Prompts that no drafter was trained on, read from copies of five public data sets.
+"""Prompts that no drafter was trained on, read from copies of seven public data sets.
 
 Their texts are not part of this project: ``--data`` names a folder that holds, unchanged,
 
@@ -7,6 +7,8 @@ Their texts are not part of this project: ``--data`` names a folder that holds, 
     mt_bench/mt_bench_question.jsonl    chat, of which the first turn (lm-sys/FastChat)
     nq_open/NQ-open.dev.jsonl           search questions (google-research-datasets)
     wikitext2/wiki.test.raw             encyclopaedia, continued as plain text (WikiText-2, raw)
+    mbpp/mbpp.jsonl                     Python from a sentence, its test split (google-research)
+    xquad/xquad.en.json                 sentences to translate (google-deepmind/xquad)
 """
 
 import gzip
@@ -14,7 +16,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, cycle, zip_longest
 from pathlib import Path
 from typing import Any, final
 
@@ -23,6 +25,8 @@ import numpy as np
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.prompting import Prompt
 
+_MBPP_TEST = range(11, 511)
+"""Task ids of the test split."""
 _OPENING_LEN = 64
 """Words of an article that are given."""
 _PARAGRAPH_LEN = 96
@@ -121,11 +125,29 @@ def _openings(lines: Sequence[str]) -> Iterator[Prompt]:
             yield " ".join(words[:_OPENING_LEN])
 
 
+def _programs(lines: Sequence[str]) -> Iterator[Prompt]:
+    """Ask for the programs of the test split, each with a test as in the paper's prompts."""
+    for row in _rows(lines):
+        if row["task_id"] in _MBPP_TEST:
+            yield _chat(f"{row['text']} Your code should pass this test: {row['test_list'][0]}")
+
+
+def _translations(lines: Sequence[str]) -> Iterator[Prompt]:
+    """Ask for the first sentence of each paragraph in German and Spanish, in turns."""
+    articles = json.loads("\n".join(lines))["data"]
+    paragraphs = (part["context"] for article in articles for part in article["paragraphs"])
+    for paragraph, language in zip(paragraphs, cycle(("German", "Spanish"))):
+        sentence = paragraph.lstrip("\ufeff").split(". ")[0].rstrip(".")
+        yield _chat(f"Translate into {language}: {sentence}.")
+
+
 READERS: Mapping[str, tuple[str, Callable[[Sequence[str]], Iterator[Prompt]]]] = {
     "gsm8k": ("test.jsonl", _questions),
     "humaneval": ("HumanEval.jsonl.gz", _functions),
     "mt_bench": ("mt_bench_question.jsonl", _first_turns),
     "nq_open": ("NQ-open.dev.jsonl", _questions),
     "wikitext2": ("wiki.test.raw", _openings),
+    "mbpp": ("mbpp.jsonl", _programs),
+    "xquad": ("xquad.en.json", _translations),
 }
 """The data sets: file, and how its lines become prompts."""

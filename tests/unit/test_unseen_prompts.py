@@ -46,6 +46,13 @@ def data(tmp_path: Path) -> Path:
     write_rows(tmp_path / "humaneval/HumanEval.jsonl.gz", [function, function])
     turns = [{"question_id": 81, "turns": [f"First {at}", "Second"]} for at in range(3)]
     write_rows(tmp_path / "mt_bench/mt_bench_question.jsonl", turns)
+    program = {"text": "Add.", "test_list": ["assert add(1) == 2", "assert add(0) == 1"]}
+    programs = [{**program, "task_id": number} for number in (10, 11, 510, 511)]
+    write_rows(tmp_path / "mbpp/mbpp.jsonl", programs)
+    contexts = [{"context": f"\ufeffText {at}. The rest. And more."} for at in range(3)]
+    articles = {"data": [{"paragraphs": contexts[:1]}, {"paragraphs": contexts[1:]}]}
+    (tmp_path / "xquad").mkdir()
+    (tmp_path / "xquad/xquad.en.json").write_text(json.dumps(articles, indent=1), "utf-8")
     (tmp_path / "wikitext2").mkdir()
     (tmp_path / "wikitext2/wiki.test.raw").write_text(ARTICLES, "utf-8")
     return tmp_path
@@ -62,13 +69,16 @@ def said(prompt: UnseenPrompt) -> str:
 
 def test_every_set_becomes_prompts(data: Path) -> None:
     prompts = {prompt.prompt_id: prompt for prompt in unseen_prompts(data, per_task=100)}
-    assert len(prompts) == 9 + 2 + 3 + 1 + 2
+    assert len(prompts) == 9 + 2 + 3 + 1 + 2 + 2 + 3
     assert said(prompts["gsm8k/4"]) == "How many is 4?"
     assert said(prompts["humaneval/1"]) == (
         "Complete this Python function:\n\ndef f():\n    '''One.'''"
     )
     assert said(prompts["mt_bench/2"]) == "First 2"
     assert said(prompts["nq_open/0"]) == "who\u2028is"
+    assert said(prompts["mbpp/1"]) == "Add. Your code should pass this test: assert add(1) == 2"
+    assert said(prompts["xquad/0"]) == "Translate into German: Text 0."
+    assert said(prompts["xquad/1"]) == "Translate into Spanish: Text 1."
 
 
 def test_articles_are_texts_to_go_on_with_one_each(data: Path) -> None:
@@ -78,8 +88,8 @@ def test_articles_are_texts_to_go_on_with_one_each(data: Path) -> None:
 
 def test_tasks_take_turns(data: Path) -> None:
     tasks = [prompt.task for prompt in unseen_prompts(data, per_task=2)]
-    assert tasks[:5] == list(READERS)
-    assert tasks[5:] == [task for task in READERS if task != "nq_open"]
+    assert tasks[: len(READERS)] == list(READERS)
+    assert tasks[len(READERS) :] == [task for task in READERS if task != "nq_open"]
 
 
 def test_a_larger_choice_holds_the_smaller(data: Path) -> None:
