@@ -11,6 +11,7 @@ from typing import Literal, final
 
 from smart_speed.drafters import manifest
 from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.blend import BlendDrafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
 from smart_speed.engines.base import EngineName, LoadedModel
@@ -32,6 +33,10 @@ INSTALLS = {
     "llama_cpp": ("llama_cpp", "pip install 'smart-speed[llama]'"),
 }
 """What each engine imports, and what installs it."""
+DEFAULT_DRAFTER = "nano+ngram"
+"""Who drafts for the embedded verifier unless somebody else is named."""
+BLENDED = "+ngram"
+"""Ends the name of a drafter that is blended with n-grams."""
 SHIPPED_FOLDER = Path(__file__).parent / "drafters" / "shipped"
 """Where the drafters lie that come with the package."""
 
@@ -178,8 +183,9 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
 
     Args:
         name: "ngram"; "layers:N" for the verifier's own first N layers; one of
-            ``shipped_drafters()``; a folder, GGUF file or hub id; or "default": the shipped
-            "small" for verifiers of the vocabulary that it was made for, else "ngram".
+            ``shipped_drafters()``; a folder, GGUF file or hub id; any of these but "ngram" followed
+            by "+ngram", for the two blended; or "default": ``DEFAULT_DRAFTER`` for verifiers of the
+            vocabulary that it was made for, else "ngram".
         verifier: Whose vocabulary it must share, or have a part of.
         options: How to load it. A shipped drafter runs on the verifier's engine, in its own
             number format and with its own context.
@@ -190,14 +196,16 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
             its manifest names.
     """
     if name == "default" and verifier.engine != "toy":
-        if "small" not in shipped_drafters():
+        if DEFAULT_DRAFTER.removesuffix(BLENDED) not in shipped_drafters():
             return NgramDrafter()
         try:
-            return load_drafter("small", verifier, options)
+            return load_drafter(DEFAULT_DRAFTER, verifier, options)
         except VocabularyError:  # made for another verifier
             return NgramDrafter()
     if name == "ngram":
         return NgramDrafter()
+    if name.endswith(BLENDED):
+        return BlendDrafter(load_drafter(name.removesuffix(BLENDED), verifier, options))
     if name.startswith("layers:"):
         return ModelDrafter.for_verifier(_first_layers(name, verifier, options), verifier)
     if (folder := shipped_drafters().get(name)) is not None:

@@ -11,7 +11,8 @@ class Drafter(Protocol):
     """Whatever proposes tokens: a model, a table of counts, a rule.
 
     Any scores will do: the verification rule corrects for them, whatever they are, as long as
-    they depend on nothing but the tokens they are asked about.
+    they depend on nothing but the tokens they are asked about: text and proposal as one sequence,
+    wherever the one ends and the other begins.
     """
 
     @property

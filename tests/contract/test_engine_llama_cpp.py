@@ -24,6 +24,7 @@ from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.strategies import STRATEGIES
 from smart_speed.testing import check_cached_model, check_drafter
 from smart_speed.workloads.builtin import builtin_prompts
+from tests.calibrations import beside
 from tests.contract import tiny_gguf
 
 TINY_TOLERANCE = 0.05
@@ -380,7 +381,9 @@ def test_greedy_text_is_the_verifier_s(
     strategy: str, tiny_pair: tuple[LoadedModel, LoadedModel]
 ) -> None:
     verifier, drafter = tiny_pair
-    configs = [EntropyConfig(strategy=strategy, max_draft_len=cap) for cap in range(9)]
+    configs = [
+        EntropyConfig(strategy=strategy, max_draft_len=cap, **beside(strategy)) for cap in range(9)
+    ]
     prompts = (TEXT[:1], TEXT[:6])
     assert assert_same_text(verifier, NgramDrafter(), configs, prompts) > 0
     paired = ModelDrafter.for_verifier(drafter, verifier)
@@ -390,7 +393,9 @@ def test_greedy_text_is_the_verifier_s(
 @pytest.mark.slow
 def test_greedy_text_is_the_embedded_verifier_s() -> None:
     verifier = engine.load(str(embedded_model()), threads=1, context_len=256)
-    configs = [EntropyConfig(strategy=name) for name in STRATEGIES if name != "plain"]
+    configs = [
+        EntropyConfig(strategy=name, **beside(name)) for name in STRATEGIES if name != "plain"
+    ]
     prompts = [
         verifier.tokenizer.encode_chat([{"role": "user", "content": text}])
         for text in ("Count to ten.", "Say the word tea three times.")

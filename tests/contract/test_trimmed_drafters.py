@@ -65,6 +65,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shipped(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have the drafter come with the package."""
     monkeypatch.setattr(loading, "SHIPPED_FOLDER", files / "shipped")
+    monkeypatch.setattr(loading, "DEFAULT_DRAFTER", "small+ngram")
     return files / "shipped" / "small"
 
 
@@ -157,7 +158,7 @@ def test_default_is_the_shipped_one_for_its_vocabulary(
 ) -> None:
     options = LoadOptions(engine=engine, threads=1)
     drafter = load_drafter("default", verifier_of(files, engine), options)
-    assert drafter.name == "small"
+    assert drafter.name == "small+ngram"
     other = load_drafter("default", verifier_of(files, engine, "other.gguf"), options)
     assert isinstance(other, NgramDrafter)
 
@@ -275,7 +276,6 @@ def test_help_and_doctor_tell_of_it(
     assert arguments._shipped() == ", or 'small' (made for the embedded verifier)"
     assert cli.main(("doctor", "--json", "--verifier", str(files / "tiny.gguf"))) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["drafter"] == "small"
-    assert document["vocabulary"] == (
-        f"{len(WORDS)} tokens, of which the drafter knows {len(KEPT)}"
-    )
+    assert document["drafter"] == "small+ngram"
+    known = f"{len(WORDS)} tokens, of which the drafter knows {len(KEPT)}"
+    assert document["vocabulary"] == f"{known} and those of the text"

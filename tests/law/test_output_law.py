@@ -10,12 +10,14 @@ import pytest
 
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.blend import BlendDrafter, BlendWeights
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
 from smart_speed.laws import Proposal
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import Draft, EntropyBasedSpeculativeDecoder
 from smart_speed.strategies import STRATEGIES
+from tests.calibrations import beside
 from tests.law.enumeration import (
     OutputLaw,
     enumerate_outputs,
@@ -60,13 +62,18 @@ TRIMMED = {
 def make_drafter(kind: str, seed: int) -> Drafter:
     if kind == "ngram":
         return NgramDrafter(max_order=2)
+    if kind.endswith("+ngram"):
+        # Weights at which both parts count.
+        weights = BlendWeights(bias=-1.0, per_token=0.5, per_prob=1.0)
+        return BlendDrafter(make_drafter(kind.removesuffix("+ngram"), seed), weights, max_order=2)
     ids = np.array(TRIMMED[kind]) if kind in TRIMMED else None
     return ModelDrafter(random_model(seed + 1000, order=1).model, vocab_size=3, ids=ids)
 
 
 def make_config(strategy: str, **settings: Any) -> EntropyConfig:
     cap: dict[str, Any] = {} if strategy == "plain" else {"max_draft_len": 2}
-    return EntropyConfig(strategy=strategy, **cap, **SETTINGS.get(strategy, {}), **settings)
+    own = SETTINGS.get(strategy, {}) | beside(strategy)
+    return EntropyConfig(strategy=strategy, **cap, **own, **settings)
 
 
 def output_law(config: EntropyConfig, drafter: str, sampling: Sampling, seed: int) -> OutputLaw:
@@ -87,7 +94,7 @@ def distance(config: EntropyConfig, drafter: str, sampling: Sampling, seed: int 
     return total_variation(expected, found)
 
 
-@pytest.mark.parametrize("drafter", ["model", "ngram"])
+@pytest.mark.parametrize("drafter", ["model", "ngram", "model+ngram"])
 @pytest.mark.parametrize("rule", ["speculative", "block"])
 @pytest.mark.parametrize(("strategy", "placement"), PLACED)
 def test_every_strategy_and_rule_keeps_the_law(
@@ -130,7 +137,7 @@ def test_many_random_pairs_keep_the_law(seed: int, rule: Any) -> None:
     assert distance(config, "model", Sampling(temperature=1.0), seed) <= EXACT
 
 
-@pytest.mark.parametrize("drafter", TRIMMED)
+@pytest.mark.parametrize("drafter", [*TRIMMED, *(f"{name}+ngram" for name in TRIMMED)])
 @pytest.mark.parametrize("rule", ["speculative", "block"])
 @pytest.mark.parametrize("placement", ["after", "before"])
 @pytest.mark.parametrize(
