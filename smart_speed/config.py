@@ -9,6 +9,7 @@ from smart_speed.entropy import EntropyType, LawFacts, facts_measure
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.laws import Scores
 from smart_speed.stopping.base import StoppingStrategy
+from smart_speed.stopping.calibrated import Calibration
 from smart_speed.strategies import STRATEGIES, kind_of
 from smart_speed.verification.base import VerificationRule
 from smart_speed.verification.block import BlockVerification
@@ -66,6 +67,10 @@ class EntropyConfig:
     adaedl_lambda: float | None = None
     ema_alpha: float | None = None
     tiers: tuple[int, ...] | None = None
+    calibration: Calibration | None = None
+    """Of "calibrated": what a profile holds."""
+    online: bool | None = None
+    """Whether "calibrated" keeps adjusting to the text at hand."""
     options: Mapping[str, Any] | None = None
     """Settings of a plug-in strategy."""
 
@@ -185,7 +190,10 @@ class EntropyConfig:
             defaults["renyi_order"] = _RENYI_ORDER
         if self.entropy_type == "topk":
             defaults["entropy_top_k"] = _TOP_K
-        return {key: val for key, val in (defaults | given).items() if key not in kind.ignores}
+        found = {key: val for key, val in (defaults | given).items() if key not in kind.ignores}
+        if self.calibration is not None:
+            found["calibration"] = self.calibration.to_json()
+        return found
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "EntropyConfig":
@@ -201,6 +209,9 @@ class EntropyConfig:
         values: dict[str, Any] = {}
         hints = get_type_hints(cls)
         for key, value in settings.items():
+            if key == "calibration" and isinstance(value, Mapping):
+                values[key] = Calibration.from_json(value)
+                continue
             values[key] = tuple(value) if isinstance(value, list) else value
             kinds = [kind for kind in _KINDS if kind in (hints[key], *get_args(hints[key]))]
             for kind in kinds:

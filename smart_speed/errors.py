@@ -8,6 +8,7 @@ SmartSpeedError
 │   └── VocabularyError     drafter and verifier disagree on a token
 ├── NonFiniteError          a model's logits hold NaN, or nothing but -inf
 ├── ContextLengthError      a prompt does not fit the model's context
+├── MeasurementError        a machine is too noisy for what is to be measured
 └── OutputError             a result cannot be written where it was asked for
 
 Every message is one sentence: who, the rule, the value that broke it, and what to do.
@@ -47,6 +48,10 @@ class NonFiniteError(SmartSpeedError):
 
 class ContextLengthError(SmartSpeedError):
     """A prompt does not fit the model's context."""
+
+
+class MeasurementError(SmartSpeedError):
+    """A measurement's spread is too wide to conclude from."""
 
 
 class OutputError(SmartSpeedError):

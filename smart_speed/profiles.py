@@ -1,15 +1,24 @@
-"""A profile: decoding settings in a file, and the models they were made for."""
+"""A profile: decoding settings in a file, and what they were learned for.
+
+``smart-speed calibrate`` writes one; by hand, ``{"schema": 1, "config": {...}}`` is enough.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
 from smart_speed.errors import ConfigError, check_that, unknown_name
+from smart_speed.files import whole, writing
+from smart_speed.sampling import Sampling
 
 SCHEMA = 1
-_KEYS = ("schema", "verifier", "drafter", "engine", "config")
+_MODELS = ("verifier", "drafter")
+_LEARNED = ("smart_speed", "machine", "measured", "strategies", "split", "fit", "predicted")
+_KEYS = ("schema", *_MODELS, "engine", "sampling", "config", *_LEARNED)
+_LAW = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+"""Settings of sampling that change what drafts are accepted."""
 
 
 @final
@@ -17,22 +26,89 @@ _KEYS = ("schema", "verifier", "drafter", "engine", "config")
 class Profile:
     """What ``--profile`` reads."""
 
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
     """Settings of ``EntropyConfig``."""
-    models: Mapping[str, str]
-    """What ``verifier``, ``drafter`` and ``engine`` must be, where the file says so."""
+    verifier: Mapping[str, str] | None = None
+    """Name and id of the model that it was made for, if the file says so."""
+    drafter: Mapping[str, str] | None = None
+    engine: str | None = None
+    sampling: Mapping[str, Any] | None = None
+    """What was asked of ``Sampling`` when it was made."""
+    learned: Mapping[str, Any] = field(default_factory=dict)
+    """The rest: machine, measured costs, settings of every strategy, split, fit, predictions."""
 
-    def check_models(self, **actual: str) -> None:
+    def check_models(self, *, engine: str, verifier: str, drafter: str) -> None:
         """Refuse a profile that was made for something else.
 
         Args:
-            actual: What is about to be used, by the keys of ``models``.
+            engine: About to be used.
+            verifier: Of ``smart_speed.identity``; read only if the profile names one.
+            drafter: Likewise.
 
         Raises:
-            ConfigError: If any of it differs from what the profile says.
+            ConfigError: If any of it is not what the profile was made for.
         """
-        for key, wanted in self.models.items():
-            check_that(actual[key] == wanted, key, f"{wanted!r} for this profile", actual[key])
+        actual = {"verifier": verifier, "drafter": drafter}
+        check_that(
+            self.engine in (None, engine), "engine", f"{self.engine!r} for this profile", engine
+        )
+        for role in _MODELS:
+            made_for = getattr(self, role)
+            if made_for is not None and made_for["id"] != actual[role]:
+                raise ConfigError(
+                    f"{role} must be the {made_for['name']!r} that this profile was made for "
+                    f"({made_for['id']}), got another ({actual[role]}); calibrate again, or use it "
+                    "all the same with --force."
+                )
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        """Refuse a profile that was made for another way of sampling.
+
+        Raises:
+            ConfigError: If it was.
+        """
+        actual = sampled_by(sampling)
+        for name, made_for in (self.sampling or {}).items():
+            if actual[name] != made_for:
+                raise ConfigError(
+                    f"{name} must be {made_for!r} for this profile, got {actual[name]!r}; "
+                    "calibrate again, or use it all the same with --force."
+                )
+
+    def settings_of(self, strategy: str) -> Mapping[str, Any]:
+        """Return the settings that were learned for a strategy; none if none were."""
+        if self.config.get("strategy", strategy) == strategy:
+            return self.config
+        learned: Mapping[str, Any] = self.learned.get("strategies", {}).get(strategy, {})
+        settings: Mapping[str, Any] = learned.get("settings", {})
+        return settings
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a file holds."""
+        values = {
+            name: getattr(self, name)
+            for name in (*_MODELS, "engine", "sampling", "config")
+            if getattr(self, name) is not None
+        }
+        return {"schema": SCHEMA, **values, **self.learned}
+
+    def write(self, path: Path) -> None:
+        """Write the profile to a file, whole or not at all.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with writing("A profile", path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole(path) as part:
+                text = json.dumps(self.to_json(), indent=1, allow_nan=False)
+                part.write_text(text + "\n", encoding="utf-8")
+
+
+def sampled_by(sampling: Sampling) -> dict[str, Any]:
+    """Return the settings of sampling that a profile depends on."""
+    values = asdict(sampling)
+    return {name: values[name] for name in _LAW}
 
 
 def read_profile(path: Path) -> Profile:
@@ -54,7 +130,23 @@ def read_profile(path: Path) -> Profile:
             raise unknown_name("key of a profile", key, _KEYS)
     schema = document.get("schema")
     check_that(schema == SCHEMA, "schema of a profile", str(SCHEMA), schema)
-    config = document.get("config")
-    check_that(isinstance(config, dict), "config of a profile", "a JSON object", config)
-    models = {key: document[key] for key in ("verifier", "drafter", "engine") if key in document}
-    return Profile(config=config, models=models)
+    for key in ("config", "sampling", *_LEARNED[1:]):
+        value = document.get(key, {})
+        check_that(isinstance(value, dict), f"{key} of a profile", "a JSON object", value)
+    check_that("config" in document, "config of a profile", "a JSON object", None)
+    for key in _MODELS:
+        model = document.get(key, {"name": "", "id": ""})
+        named = isinstance(model, dict) and set(model) == {"name", "id"}
+        check_that(named, f"{key} of a profile", "an object of name and id", model)
+    sampling = document.get("sampling", {})
+    for key in sampling:
+        if key not in _LAW:
+            raise unknown_name("setting of sampling", key, _LAW)
+    return Profile(
+        config=document["config"],
+        verifier=document.get("verifier"),
+        drafter=document.get("drafter"),
+        engine=document.get("engine"),
+        sampling=document.get("sampling"),
+        learned={key: document[key] for key in _LEARNED if key in document},
+    )

@@ -25,6 +25,8 @@ class RoundRecord:
     """Tokens before the round, prompt included."""
     entropies_nats: tuple[float, ...]
     """One per drafter pass, so one more than ``draft_len`` where a stop came before its token."""
+    top_probs: tuple[float, ...]
+    """Likewise: probability of the likeliest token."""
     draft_len: int
     """Tokens proposed to the verifier."""
     accepted_len: int
@@ -47,6 +49,7 @@ class RoundRecord:
 
     def __post_init__(self) -> None:
         assert 0 <= self.accepted_len <= self.draft_len <= len(self.entropies_nats)
+        assert len(self.top_probs) == len(self.entropies_nats)
         assert 0 < self.emitted_len <= self.accepted_len + 1
 
 
@@ -107,7 +110,8 @@ class SequenceRecord:
             raise ConfigError(f"schema of a record must be {SCHEMA}, got {schema!r}.")
         try:
             columns = dict(values.pop("rounds"))
-            columns["entropies_nats"] = [tuple(row) for row in columns["entropies_nats"]]
+            for name in ("entropies_nats", "top_probs"):
+                columns[name] = [tuple(row) for row in columns[name]]
             rows = zip(*columns.values(), strict=True)
             rounds = tuple(RoundRecord(**dict(zip(columns, row, strict=True))) for row in rows)
             return cls(**values, rounds=rounds)

@@ -20,7 +20,7 @@ from smart_speed.laws import Array, Chance, Law, Proposal, Scores, SeededChance
 from smart_speed.prompting import Prompt, encode_prompt
 from smart_speed.records import RoundRecord, SequenceRecord
 from smart_speed.sampling import Sampling
-from smart_speed.stopping.base import DraftView
+from smart_speed.stopping.base import DraftView, SendingStrategy, StoppingStrategy
 from smart_speed.stopwatch import Stopwatch
 from smart_speed.verification.base import TargetLaws
 
@@ -49,6 +49,7 @@ class EntropyBasedSpeculativeDecoder:
         drafter: LoadedModel | Drafter | None = None,
         config: EntropyConfig | None = None,
         *,
+        strategy: StoppingStrategy[Any] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Pair the models.
@@ -58,6 +59,8 @@ class EntropyBasedSpeculativeDecoder:
             drafter: What writes ahead; ``None`` for plain decoding.
             config: How to draft and verify. ``None`` means ``EntropyConfig()``, or plain decoding
                 where there is no drafter.
+            strategy: An object of your own that decides instead of the one that ``config`` names,
+                whose caps and other settings hold all the same.
             clock: Returns seconds.
 
         Raises:
@@ -74,7 +77,8 @@ class EntropyBasedSpeculativeDecoder:
             drafter = ModelDrafter.for_verifier(drafter, verifier)
         self.verifier = verifier
         self.drafter: Drafter = NoDrafter() if drafter is None or plain else drafter
-        self._strategy = self.config.build_strategy()
+        self._strategy = strategy or self.config.build_strategy()
+        self._sender = self._strategy if isinstance(self._strategy, SendingStrategy) else None
         self._measure = self.config.build_measure()
         # Looked up once: a plug-in's defaults are found by searching what is installed.
         self._draft_cap = self.config.draft_cap
@@ -88,6 +92,8 @@ class EntropyBasedSpeculativeDecoder:
         verifier: str = "default",
         drafter: str | None = "default",
         config: EntropyConfig | None = None,
+        *,
+        profile: str | None = "default",
         **options: Any,
     ) -> "EntropyBasedSpeculativeDecoder":
         """Load models and pair them.
@@ -96,14 +102,26 @@ class EntropyBasedSpeculativeDecoder:
             verifier: A folder, GGUF file or hub id, or "default" for the embedded model.
             drafter: The same, or "ngram", or "layers:N" for the verifier's first N layers, or the
                 name of one that comes with the package, or ``None`` for plain decoding.
-            config: How to draft and verify.
+            config: How to draft and verify; ``None`` for what the profile says.
+            profile: A file that ``smart-speed calibrate`` wrote, for these models and this engine;
+                or "default" for the one that comes with the package for them, if there is one. The
+                first time, that measures for up to a minute what drafting costs on this machine.
+                Not read where there is a config.
             options: Fields of ``smart_speed.loading.LoadOptions``: engine, device, dtype, threads …
         """
         from smart_speed.loading import LoadOptions, load_drafter, load_verifier
 
         load = LoadOptions(**options)
         loaded = load_verifier(verifier, load)
-        return cls(loaded, load_drafter(drafter, loaded, load) if drafter else None, config)
+        if drafter is None:
+            return cls(loaded, None, config)
+        drafting = load_drafter(drafter, loaded, load)
+        if config is None and profile is not None:
+            from smart_speed.calibration.here import profile_for
+
+            found = profile_for(profile, (verifier, drafter), loaded, drafting, load.say)
+            config = EntropyConfig.from_dict(found.config) if found else None
+        return cls(loaded, drafting, config)
 
     def generate(self, prompt: Prompt, **settings: Any) -> Result:
         """Answer a prompt; settings and errors are those of ``stream``."""
@@ -222,6 +240,7 @@ class EntropyBasedSpeculativeDecoder:
             record = RoundRecord(
                 context_len=context_len,
                 entropies_nats=tuple(facts.entropy_nats for facts in draft.facts),
+                top_probs=tuple(facts.top_prob for facts in draft.facts),
                 draft_len=len(proposed),
                 accepted_len=min(verdict.accepted_len, len(emitted)),
                 emitted_len=len(emitted),
@@ -260,6 +279,12 @@ class EntropyBasedSpeculativeDecoder:
             if stop is not None or tokens[-1] in job.output.ending_tokens:
                 reason = stop or "eos"
                 break
+            if self._sender and config.min_draft_len <= len(tokens) < limit:
+                send = self._sender.reason_to_send(DraftView(tuple(facts)), state)
+                watch.lap("strategy_s")
+                if send is not None:
+                    reason = send
+                    break
         return Draft(Proposal(tokens, laws), tuple(facts), reason)
 
     def _limit(self, job: Job, own: int | None) -> tuple[int, str]:

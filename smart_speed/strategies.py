@@ -11,6 +11,7 @@ from smart_speed.stopping.absolute import AbsoluteEntropy
 from smart_speed.stopping.adaedl import AdaEdl
 from smart_speed.stopping.adaptive import AdaptiveEntropy
 from smart_speed.stopping.base import StoppingStrategy
+from smart_speed.stopping.calibrated import Calibrated
 from smart_speed.stopping.combined import Combined
 from smart_speed.stopping.confidence import Confidence
 from smart_speed.stopping.ema import Ema
@@ -87,6 +88,13 @@ STRATEGIES: Mapping[str, StrategyKind] = {
     "window": _ours(WindowEntropy, theta_abs=1.0),
     "combined": _ours(_combined, theta_abs=1.0, theta_rel=1.6, window_size=None, require_all=False),
     "adaptive": _ours(AdaptiveEntropy),
+    "calibrated": StrategyKind(
+        Calibrated,
+        max_draft_len=16,
+        required={"calibration": None},
+        stop_placement="before",
+        ignores=_STOPPING,
+    ),
     "confidence": StrategyKind(Confidence, max_draft_len=20),
     "heuristic": StrategyKind(Heuristic, max_draft_len=20, ignores=_STOPPING),
     "svip": StrategyKind(Svip, max_draft_len=40),

@@ -87,9 +87,11 @@ def outcome() -> Callable[..., RoundRecord]:
     def build(
         *, drafted: int, accepted: int, entropies_nats: tuple[float, ...] | None = None
     ) -> RoundRecord:
+        entropies = (0.5,) * drafted if entropies_nats is None else entropies_nats
         return RoundRecord(
             context_len=10,
-            entropies_nats=(0.5,) * drafted if entropies_nats is None else entropies_nats,
+            entropies_nats=entropies,
+            top_probs=(0.5,) * len(entropies),
             draft_len=drafted,
             accepted_len=accepted,
             emitted_len=accepted + 1,

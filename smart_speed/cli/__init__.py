@@ -12,6 +12,10 @@ from smart_speed.errors import SmartSpeedError
 
 _COMMANDS = {
     "generate": "answer a prompt, or compare conditions on several",
+    "calibrate": "learn draft lengths for models, machine and texts",
+    "replay": "say what any strategy would have earned on traces",
+    "trace": "record what drafters would write, for calibrate and replay",
+    "profile": "explain what calibrate has learned",
     "distill": "make a drafter for a verifier",
     "doctor": "show versions, engines, devices and what would be chosen",
 }

@@ -4,8 +4,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
+from smart_speed.calibration.here import default_profile as calibrated_here
+from smart_speed.cli.console import say
 from smart_speed.config import EntropyConfig
+from smart_speed.drafters.base import Drafter
+from smart_speed.engines.base import LoadedModel
+from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.loading import LoadOptions, shipped_drafters
+from smart_speed.profiles import Profile
 from smart_speed.sampling import Sampling
 from smart_speed.strategies import STRATEGIES
 
@@ -32,8 +38,13 @@ _SAMPLING_HELP = {
 }
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says which models to load, and how."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add what says which models to load, and how.
+
+    Args:
+        parser: To be added to.
+        several: Whether there may be more than one drafter.
+    """
     group = parser.add_argument_group("models")
     group.add_argument(
         "--verifier",
@@ -42,10 +53,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder, GGUF file, hub id, or 'default' (the embedded SmolLM2-135M-Instruct)",
     )
     group.add_argument(
-        "--drafter",
+        "--drafters" if several else "--drafter",
         default="default",
-        metavar="MODEL",
-        help="the same, or 'ngram', or 'layers:N' (the verifier's own first layers)" + _shipped(),
+        metavar="LIST" if several else "MODEL",
+        help=("separated by commas, each " if several else "")
+        + "the same, or 'ngram', or 'layers:N' (the verifier's own first layers)"
+        + _shipped()
+        + "; 'NAME+ngram' blends one with the text's n-grams",
     )
     group.add_argument("--engine", default="auto", help="auto, hf, llama_cpp or toy")
     group.add_argument("--device", help="hf: cpu, cuda, cuda:1 …")
@@ -81,7 +95,12 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("drafting and verification")
     group.add_argument("--strategy", help=f"one of {', '.join(STRATEGIES)}, or a plug-in's name")
     group.add_argument(
-        "--profile", metavar="FILE", help="settings from a JSON file; flags go first"
+        "--profile",
+        metavar="FILE",
+        help="settings from a JSON file, such as `calibrate` writes; flags go first",
+    )
+    group.add_argument(
+        "--force", action="store_true", help="use a profile that was made for something else"
     )
     for name, kind in _scalar_types(EntropyConfig).items():
         readers = [key for key, value in STRATEGIES.items() if name in value.settings()]
@@ -93,6 +112,37 @@ def decoding_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of ``EntropyConfig`` that were given, the strategy not among them."""
     names = _scalar_types(EntropyConfig)
     return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def check_profile(
+    args: argparse.Namespace, profile: Profile, verifier: LoadedModel, drafter: Drafter
+) -> None:
+    """Refuse a profile that was made for something else, unless that is what was asked for.
+
+    Raises:
+        ConfigError: If it was.
+    """
+    if args.force:
+        return
+    made_for = profile.verifier is not None or profile.drafter is not None
+    found = verifier_id(args.verifier, verifier) if made_for else ""
+    drafting = drafter_id(args.drafter, drafter, found) if made_for else ""
+    profile.check_models(engine=verifier.engine, verifier=found, drafter=drafting)
+    profile.check_sampling(sampling(args))
+
+
+def default_profile(
+    args: argparse.Namespace, verifier: LoadedModel, drafter: Drafter
+) -> Profile | None:
+    """Return what comes with the package for the models, unless something else is asked for.
+
+    It is for greedy decoding: any setting of one's own, a profile or a temperature goes first.
+    """
+    asked = args.profile or args.strategy or decoding_settings(args)
+    if asked or not sampling(args).greedy:
+        return None
+    names = (args.verifier, args.drafter)
+    return calibrated_here(names, verifier, drafter, say)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from smart_speed.cli import arguments
 from smart_speed.cli.console import console, print_json, say
+from smart_speed.cli.figures import interval, number
 from smart_speed.cli.gauge import Gauge, progress_bar
 from smart_speed.cli.prompts import NamedPrompt
 from smart_speed.comparison import BASELINE, Comparison, compare
@@ -34,12 +35,15 @@ _HEADINGS = (
 )  # fmt: skip
 
 
-def parse_conditions(names: str, settings: Mapping[str, Any]) -> dict[str, EntropyConfig]:
+def parse_conditions(
+    names: str, settings: Mapping[str, Any], profile: Profile | None = None
+) -> dict[str, EntropyConfig]:
     """Return the conditions that a list names, plain decoding always among them.
 
     Args:
         names: Strategies, separated by commas; ``fixed:4`` sets the cap of one.
         settings: Fields of ``EntropyConfig`` for every condition that reads them.
+        profile: What was learned for strategies; settings go first.
 
     Raises:
         ConfigError: If a name is unknown, or no condition reads a setting.
@@ -52,9 +56,11 @@ def parse_conditions(names: str, settings: Mapping[str, Any]) -> dict[str, Entro
         own = _read_by(strategy, settings)
         for key in own:
             unread.pop(key, None)
+        learned = profile.settings_of(strategy) if profile else {}
+        own = {**_read_by(strategy, learned), **own}
         if cap:
             own["max_draft_len"] = int(cap)
-        config = EntropyConfig.from_dict({"strategy": strategy, **own})
+        config = EntropyConfig.from_dict({**own, "strategy": strategy})
         conditions[name.strip().replace(":", "-")] = config
     for key, value in unread.items():
         raise ConfigError(f"{key} must be left out: no condition reads it, got {value!r}.")
@@ -83,8 +89,10 @@ def run(
     """Answer every prompt under every condition and report."""
     options = arguments.load_options(args, say)
     verifier = load_verifier(args.verifier, options)
-    profile.check_models(verifier=args.verifier, drafter=args.drafter, engine=verifier.engine)
     drafter = load_drafter(args.drafter, verifier, options)
+    arguments.check_profile(args, profile, verifier, drafter)
+    if args.compare == DEFAULT and (found := arguments.default_profile(args, verifier, drafter)):
+        conditions = {**conditions, "calibrated": EntropyConfig.from_dict(found.config)}
     say(f"Verifier {verifier.description}; drafter {drafter.name}; prompts: {len(prompts)}.")
     decoders = {
         name: EntropyBasedSpeculativeDecoder(verifier, drafter, config)
@@ -158,13 +166,13 @@ def _show(comparison: Comparison, names: Sequence[str], sampling: Sampling) -> N
         row = comparison.figures(name)
         table.add_row(
             name,
-            _number(row["tokens_per_decode_s"], ".1f"),
-            _number(row["speedup_over_plain"], ".2f"),
-            _interval(row["speedup_low"], row["speedup_high"]),
-            _number(row["acceptance_rate"], ".0%"),
-            _number(row["mean_emitted_len"], ".2f"),
-            _number(row["mean_draft_len"], ".2f"),
-            _number(row["drafter_passes_per_token"], ".2f"),
+            number(row["tokens_per_decode_s"], ".1f"),
+            number(row["speedup_over_plain"], ".2f"),
+            interval({"low": row["speedup_low"], "high": row["speedup_high"]}, ".2f"),
+            number(row["acceptance_rate"], ".0%"),
+            number(row["mean_emitted_len"], ".2f"),
+            number(row["mean_draft_len"], ".2f"),
+            number(row["drafter_passes_per_token"], ".2f"),
             _same(row, sampling),
         )
     console.print(table)
@@ -198,14 +206,6 @@ def _judgement(divergence: Divergence) -> str:
         f"{divergence.logit_gap:.3f} where the width of a pass moves logits by up to "
         f"{divergence.pass_noise:.3f}"
     )
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "–" if low is None or high is None else f"{low:.2f}–{high:.2f}"
 
 
 def _same(row: Mapping[str, Any], sampling: Sampling) -> str:

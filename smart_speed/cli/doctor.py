@@ -13,6 +13,7 @@ from smart_speed import __version__
 from smart_speed.cli import arguments
 from smart_speed.cli.console import console, print_json, say
 from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.blend import BlendDrafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.engines.base import LoadedModel, usable_cores
 from smart_speed.errors import SmartSpeedError
@@ -69,8 +70,10 @@ def run(args: argparse.Namespace) -> int:
 def _vocabulary(verifier: LoadedModel, drafter: Drafter) -> str:
     """Say what pairing the two, which compares their tokens, has found."""
     size = verifier.tokenizer.vocab_size
-    if isinstance(drafter, ModelDrafter) and drafter.support_len < size:
-        return f"{size} tokens, of which the drafter knows {drafter.support_len}"
+    model = drafter.inner if isinstance(drafter, BlendDrafter) else drafter
+    if isinstance(model, ModelDrafter) and model.support_len < size:
+        known = f"{size} tokens, of which the drafter knows {model.support_len}"
+        return known if model is drafter else f"{known} and those of the text"
     return f"{size} tokens, the same for both"
 
 

@@ -48,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Answer the prompt, or compare conditions on it."""
     sampling = arguments.sampling(args)
-    profile = read_profile(Path(args.profile)) if args.profile else Profile(config={}, models={})
-    settings = {**profile.config, **arguments.decoding_settings(args)}
-    if args.strategy:
-        settings["strategy"] = args.strategy
+    profile = read_profile(Path(args.profile)) if args.profile else Profile()
+    given = arguments.decoding_settings(args)
     if args.compare:
-        conditions = compare.parse_conditions(args.compare, settings)
+        conditions = compare.parse_conditions(args.compare, given, profile)
     else:
+        strategy = args.strategy or profile.config.get("strategy", "absolute")
+        settings = {**profile.settings_of(strategy), **given, "strategy": strategy}
         conditions = {"": EntropyConfig.from_dict(settings)}
     for config in conditions.values():
         config.build_rule(greedy=sampling.greedy)
@@ -76,9 +76,12 @@ def _answer(
     options = arguments.load_options(args, say)
     verifier = load_verifier(args.verifier, options)
     drafter = load_drafter(args.drafter, verifier, options) if config.draft_cap else None
+    if drafter:
+        arguments.check_profile(args, profile, verifier, drafter)
+        learned = arguments.default_profile(args, verifier, drafter)
+        config = EntropyConfig.from_dict(learned.config) if learned else config
     recorder = RecordingDrafter(drafter) if drafter and args.html else None
     decoder = EntropyBasedSpeculativeDecoder(verifier, recorder or drafter, config)
-    profile.check_models(verifier=args.verifier, drafter=args.drafter, engine=verifier.engine)
     say(f"Verifier {verifier.description}; drafter {decoder.drafter.name}; {config.strategy}.")
     generation = decoder.stream(
         prompt.prompt,

@@ -61,6 +61,19 @@ class StoppingStrategy(Protocol[State]):
         ...
 
 
+@runtime_checkable
+class SendingStrategy(StoppingStrategy[State], Protocol[State]):
+    """A strategy that may also find a draft long enough as it is."""
+
+    def reason_to_send(self, draft: DraftView, state: State) -> str | None:
+        """A short label if the draft should go to the verifier as it is, else ``None``. Pure.
+
+        Asked once the token of the latest law is proposed, before another drafter pass is paid
+        for.
+        """
+        ...
+
+
 class Memoryless(ABC):
     """A strategy to which every round is the first."""
 

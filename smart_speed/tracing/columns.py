@@ -21,7 +21,6 @@ _SCALARS = {
     "finish_reason": "string",
     "max_draft_len": "int32",
     "drafter_context_len": "int32",
-    "shares_tails": "bool_",
 }
 _BY_POSITION = {
     "tokens": "uint32",
@@ -30,6 +29,7 @@ _BY_POSITION = {
     "verifier_agrees": "bool_",
     "own_lens": "uint16",
     "overlap": "float32",
+    "accept_prob": "float32",
 }
 _BY_PASS = {
     "tokens": "uint32",
@@ -133,9 +133,9 @@ def _trace(table: Table, row: int) -> Trace:
 
 
 def _array(table: Table, name: str, row: int, kind: str) -> Any:
-    """Return a list as an array; ``None`` for an overlap that was not recorded."""
+    """Return a list as an array; ``None`` for what only sampled traces have."""
     values = table.column(name)[row].values
-    if values is None and name == "overlap":
+    if values is None and name in ("overlap", "accept_prob"):
         return None
     dtype = np.dtype(_DTYPES.get(kind, kind))
     return np.array(values.to_numpy(zero_copy_only=False), dtype=dtype)

@@ -5,7 +5,11 @@ A round of p drafter passes that proposes d tokens takes
     round_overhead_s + verifier_pass_s(d + 1)
         + p (drafter_step_s + token_overhead_s + strategy_step_s) + (first_step_extra_s if p > 0)
 
-The figures are measured elsewhere. Prefill is not in it.
+at the context length that the figures were measured at; for each token of context beyond it, a
+verifier pass takes ``verifier_context_s`` more, and a drafter pass ``drafter_context_s``. Costs
+that would fall to nothing at some shorter context are refused, so nothing needs to be cut off
+there, and sums over rounds are enough. Figures are measured in ``cost_measuring``. Prefill is not
+in it.
 """
 
 import json
@@ -44,6 +48,12 @@ class CostModel:
     """And for each drafter pass: measuring the law, drawing the token, judging it."""
     strategy_step_s: float = 0.0
     """What asking the strategy takes, for each drafter pass."""
+    context_len: int | float = 0
+    """Tokens before the round for which all this holds."""
+    verifier_context_s: float = 0.0
+    """What each further one adds to a verifier pass."""
+    drafter_context_s: float = 0.0
+    """And to a drafter pass."""
 
     def __post_init__(self) -> None:
         check_that(1 in self.verifier_pass_s, "verifier_pass_s", "known for width 1", self._widths)
@@ -51,10 +61,18 @@ class CostModel:
         given = {f"verifier_pass_s of {width}": s for width, s in self.verifier_pass_s.items()}
         given |= {name: getattr(self, name) for name in _SECONDS}
         for name, seconds in given.items():
-            rule = "a finite number of seconds, at least 0"
+            rule = "a finite number, at least 0"
             check_that(math.isfinite(seconds) and seconds >= 0, name, rule, seconds)
         for width, seconds in self.verifier_pass_s.items():
             check_that(seconds > 0, f"verifier_pass_s of {width}", "above 0", seconds)
+        for name, pass_s, slope_s in (
+            ("verifier_context_s", min(self.verifier_pass_s.values()), self.verifier_context_s),
+            ("drafter_context_s", self.drafter_step_s, self.drafter_context_s),
+        ):
+            # Also where nothing is left for any other part: then the two are equal.
+            rule = f"at most the {pass_s} s of a pass over its {self.context_len} tokens of context"
+            holds = slope_s * self.context_len <= pass_s * (1 + 1e-12)
+            check_that(holds, name, rule, slope_s)
 
     @property
     def _widths(self) -> list[int]:
@@ -89,14 +107,26 @@ class CostModel:
         share = (width - low) / (high - low)
         return (1 - share) * self.verifier_pass_s[low] + share * self.verifier_pass_s[high]
 
-    def round_s(self, num_passes: int, draft_len: int) -> float:
-        """Return the seconds of one round."""
+    def round_s(
+        self, num_passes: int, draft_len: int, context_len: int | float | None = None
+    ) -> float:
+        """Return the seconds of one round.
+
+        Args:
+            num_passes: Of the drafter.
+            draft_len: Tokens proposed.
+            context_len: Tokens before the round; ``None`` for those of the measurement.
+        """
         drafting_s = num_passes * self.step_s + (self.first_step_extra_s if num_passes else 0.0)
-        return self.round_overhead_s + self.pass_s(draft_len + 1) + drafting_s
+        further = 0.0 if context_len is None else context_len - self.context_len
+        context_s = further * (self.verifier_context_s + num_passes * self.drafter_context_s)
+        return self.round_overhead_s + self.pass_s(draft_len + 1) + drafting_s + context_s
 
     def seconds(self, rounds: Iterable[ReplayedRound]) -> float:
         """Return the seconds of all rounds."""
-        return math.fsum(self.round_s(turn.num_passes, turn.draft_len) for turn in rounds)
+        return math.fsum(
+            self.round_s(turn.num_passes, turn.draft_len, turn.context_len) for turn in rounds
+        )
 
     def seconds_of(self, counts: RoundCounts) -> Float64[np.ndarray, " policies"]:
         """Return the seconds of each policy whose rounds were counted."""
@@ -106,6 +136,9 @@ class CostModel:
             counts.by_draft_len[:, lens] @ empty_s
             + counts.num_passes * self.step_s
             + counts.num_drafting * self.first_step_extra_s
+            + (counts.context_sum - counts.num_rounds * self.context_len) * self.verifier_context_s
+            + (counts.pass_context_sum - counts.num_passes * self.context_len)
+            * self.drafter_context_s
         )
         return total
 

@@ -90,7 +90,7 @@ def _highest_so_far(
 ) -> Float64[np.ndarray, "positions lens"]:
     """Return the highest entropy up to each pass of each draft; infinite past its end."""
     length = int(limits.max(initial=0))
-    indices = prepared.trace.continuations(length)[: prepared.output_len]
+    indices = prepared.trace.continuations(length, prepared.seed)[: prepared.output_len]
     entropies = prepared.trace.passes.entropy_nats(kind)[indices]
     entropies[:, :first_asked] = -np.inf
     entropies[np.arange(length) >= limits[:, None]] = np.inf
@@ -105,6 +105,8 @@ def _walk(prepared: PreparedTrace, drafts: _Drafts) -> RoundCounts:
     num_drafting = np.zeros(num_policies, dtype=np.int64)
     width = int(drafts.lens.max(initial=0)) + 1
     by_draft_len = np.zeros((num_policies, width), dtype=np.int64)
+    context_sum = np.zeros(num_policies, dtype=np.int64)
+    pass_context_sum = np.zeros(num_policies, dtype=np.int64)
     at = np.zeros(num_policies, dtype=np.int64)
     active = np.arange(num_policies)
     while len(active):
@@ -113,6 +115,9 @@ def _walk(prepared: PreparedTrace, drafts: _Drafts) -> RoundCounts:
         num_passes[active] += passes
         num_drafting[active] += passes > 0
         by_draft_len[active, lens] += 1
+        context_len = prepared.trace.prompt_len + here
+        context_sum[active] += context_len
+        pass_context_sum[active] += passes * context_len
         at[active] = here + np.minimum(accepted_lens[here], lens) + 1
         active = active[at[active] < end]
     return RoundCounts(
@@ -120,4 +125,6 @@ def _walk(prepared: PreparedTrace, drafts: _Drafts) -> RoundCounts:
         num_passes=num_passes,
         num_drafting=num_drafting,
         by_draft_len=by_draft_len,
+        context_sum=context_sum,
+        pass_context_sum=pass_context_sum,
     )

@@ -13,7 +13,7 @@ from smart_speed.tracing.traces import ENTROPY_TYPES, PassTable
 
 
 class MeasuredLaw(NamedTuple):
-    """One law, after whose likeliest token the text goes on."""
+    """One law, and the token after which the text goes on."""
 
     token: int
     entropies_nats: tuple[float, ...]
@@ -24,7 +24,7 @@ class MeasuredLaw(NamedTuple):
 
 @final
 class LawMeter:
-    """Measures laws at temperature 0 with the very functions that strategies are served by."""
+    """Measures laws with the very functions that strategies are served by."""
 
     def __init__(self, sampling: Sampling, kinds: Sequence[EntropyType]) -> None:
         """Choose what is measured.
@@ -36,20 +36,25 @@ class LawMeter:
         self._sampling = sampling
         self._measures = [EntropyConfig(entropy_type=kind).build_measure() for kind in kinds]
 
-    def measure(self, scores: Scores, context: Iterable[int]) -> MeasuredLaw:
+    def measure(
+        self, scores: Scores, context: Iterable[int], token: int | None = None
+    ) -> MeasuredLaw:
         """Look at a law at once: the engine may overwrite its scores.
 
         Args:
             scores: Raw scores of the next token.
             context: All tokens before it.
+            token: After which the text goes on; ``None`` for the likeliest, at temperature 0.
 
         Raises:
             NonFiniteError: If the scores are not a law.
         """
         facts = [measure(scores) for measure in self._measures]
-        law = self._sampling.law(scores, context)
+        if token is None:
+            law = self._sampling.law(scores, context)
+            token = Scores(law.probs, law.ids).token_at(0)
         return MeasuredLaw(
-            token=Scores(law.probs, law.ids).token_at(0),
+            token=token,
             entropies_nats=tuple(each.entropy_nats for each in facts),
             top_prob=facts[0].top_prob,
             margin_nats=_margin_nats(scores),

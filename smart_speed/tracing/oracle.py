@@ -52,7 +52,8 @@ class _Choice(NamedTuple):
 
 def plain_seconds(prepared: PreparedTrace, costs: CostModel) -> float:
     """Return the seconds of decoding without drafts."""
-    return prepared.output_len * costs.round_s(0, 0)
+    start = prepared.trace.prompt_len
+    return math.fsum(costs.round_s(0, 0, start + at) for at in range(prepared.output_len))
 
 
 def fixed_seconds(
@@ -125,10 +126,18 @@ def oracle_choice(options: Sequence[Option], max_draft_len: int) -> Plan:
     prices = [_prices(each.costs, max_draft_len) for each in options]
     end = options[0].prepared.output_len
     best: list[_Choice] = [_Choice(0.0, 0, 0, 0)] * (end + 1)
+    start = options[0].prepared.trace.prompt_len
     for position in range(end - 1, -1, -1):
         best[position] = min(
             (
-                _Choice(price[length] + best[position + emitted].seconds, number, length, emitted)
+                _Choice(
+                    price[length]
+                    + _context_s(option.costs, start + position, length)
+                    + best[position + emitted].seconds,
+                    number,
+                    length,
+                    emitted,
+                )
                 for number, (option, price) in enumerate(zip(options, prices, strict=True))
                 for length, emitted in _outcomes(option.prepared, position, max_draft_len)
             ),
@@ -170,6 +179,12 @@ def _prices(costs: CostModel, max_draft_len: int) -> list[float]:
     rule = f"at most {most}, the widest pass that was measured less one"
     check_that(max_draft_len <= most, "max_draft_len", rule, max_draft_len)
     return [costs.round_s(length, length) for length in range(max_draft_len + 1)]
+
+
+def _context_s(costs: CostModel, context_len: int, draft_len: int) -> float:
+    """Return what a round takes more at a context length than at that of the measurement."""
+    further = context_len - costs.context_len
+    return further * (costs.verifier_context_s + draft_len * costs.drafter_context_s)
 
 
 def _outcomes(

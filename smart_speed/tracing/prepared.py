@@ -14,13 +14,15 @@ NO_LIMIT = 1 << 30
 class PreparedTrace:
     """What replay and oracle read of a trace, position by position and pass by pass."""
 
-    def __init__(self, trace: Trace, *, max_new_tokens: int | None = None) -> None:
+    def __init__(self, trace: Trace, *, max_new_tokens: int | None = None, seed: int = 0) -> None:
         """Prepare a trace.
 
         Args:
             trace: It stays as it is.
             max_new_tokens: The most tokens of the output, at most as many as the trace's own,
                 which ``None`` stands for.
+            seed: Of what is accepted, in a sampled trace. A mean over seeds, and over texts, comes
+                to what decoding would show.
 
         Raises:
             ConfigError: If the trace holds no output that long.
@@ -29,16 +31,17 @@ class PreparedTrace:
         wanted = most if max_new_tokens is None else max_new_tokens
         check_that(1 <= wanted <= most, "max_new_tokens", f"1 to {most} for this trace", wanted)
         self.trace = trace
+        self.seed = seed
         self.max_new_len = wanted
         self.output_len = min(trace.output_len, wanted)
         """Tokens to be written."""
         self.roots: list[int] = trace.roots().tolist()
         """By position: its first pass, -1 if it has none."""
-        self.accepted_lens: list[int] = trace.accepted_lens().tolist()
+        self.accepted_lens: list[int] = trace.accepted_lens(seed).tolist()
         """By position: tokens of its continuation that the verifier would keep."""
-        self.following: list[int] = trace.following().tolist()
+        self.following: list[int] = trace.following(seed).tolist()
         """By pass: the next one of the same draft, -1 if it was not recorded."""
-        self.ends_draft: list[bool] = trace.ends_draft().tolist()
+        self.ends_draft: list[bool] = trace.ends_draft(seed).tolist()
         """By pass: whether its token ends the output."""
         self._recorded_lens, self._ending_lens = self._tails()
         self._facts: dict[EntropyType, list[LawFacts]] = {}

@@ -2,9 +2,11 @@
 
 First the verifier writes its text by plain decoding, and reads it once more in one wide pass for
 its entropies. Then each drafter continues it from every position, as if a round of the decoding
-loop began there: what it is asked, and how its answers are measured, is the same.
+loop began there: what it is asked, and how its answers are measured, is the same. Sampled texts
+take N K passes of the drafter for N positions: each branch starts with a token that is rejected.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,7 +19,7 @@ from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import check_that
-from smart_speed.laws import Scores
+from smart_speed.laws import Law, Scores, SeededChance
 from smart_speed.prompting import Prompt, encode_prompt
 from smart_speed.records import FinishReason
 from smart_speed.sampling import Sampling
@@ -43,7 +45,9 @@ class VerifiedText:
     entropy_nats: Float64[np.ndarray, " output"]
     top_prob: Float64[np.ndarray, " output"]
     agrees: Bool[np.ndarray, " output"]
-    """Whether the wide pass names the same token."""
+    """Whether the wide pass names the same token; true of sampled tokens."""
+    laws: tuple[Law, ...] | None
+    """That the tokens were drawn from; ``None`` for greedy texts."""
 
 
 @final
@@ -67,7 +71,7 @@ class TraceRecorder:
             verifier: The model whose text is wanted.
             drafters: What writes ahead, by the names that their traces are to bear.
             max_draft_len: Longest continuation, at least 1.
-            sampling: At temperature 0, as it is by default.
+            sampling: How texts are written; greedy by default.
 
         Raises:
             VocabularyError: If the models disagree on any token.
@@ -76,7 +80,6 @@ class TraceRecorder:
         """
         sampling = sampling or Sampling()
         check_that(max_draft_len >= 1, "max_draft_len", "at least 1", max_draft_len)
-        check_that(sampling.greedy, "temperature", "0 for traces", sampling.temperature)
         strings = sampling.stop_strings
         check_that(not strings, "stop_strings", "left out of traces, which hold tokens", strings)
         self._verifier = verifier
@@ -122,7 +125,7 @@ class TraceRecorder:
         )
         reason = result.record.finish_reason
         assert reason is not None
-        laws = self._laws(start, result.tokens)
+        measured, laws = self._laws(start, result.tokens)
         return VerifiedText(
             prompt_id=prompt_id,
             task=task,
@@ -131,9 +134,10 @@ class TraceRecorder:
             max_new_len=min(max_new_tokens, self._verifier.model.context_len - len(start)),
             finish_reason=reason,
             ending_tokens=self._ending_tokens(),
-            entropy_nats=np.array([law.entropies_nats[0] for law in laws], dtype=np.float64),
-            top_prob=np.array([law.top_prob for law in laws], dtype=np.float64),
-            agrees=np.array([law.token for law in laws]) == np.array(result.tokens),
+            entropy_nats=np.array([law.entropies_nats[0] for law in measured], dtype=np.float64),
+            top_prob=np.array([law.top_prob for law in measured], dtype=np.float64),
+            agrees=np.array([law.token for law in measured]) == np.array(result.tokens),
+            laws=laws,
         )
 
     def trace(self, text: VerifiedText, name: str) -> Trace:
@@ -147,21 +151,24 @@ class TraceRecorder:
             NonFiniteError: If the drafter's logits are not a law.
         """
         drafter = self._drafters[name]
-        # The law of any other drafter may depend on where the verified text ends: an n-gram
-        # drafter counts verified tokens only.
-        shares_tails = isinstance(drafter, ModelDrafter)
         own_lens: list[int] = []
         passes: list[MeasuredLaw] = []
+        accept_probs: list[float] = []
+        overlaps: list[float] = []
+        chance = SeededChance(self._sampling.seed, zlib.crc32(f"{name} {text.prompt_id}".encode()))
         drafter.prefill(text.prompt)
         for position, verified in enumerate(text.tokens):
             length = self._wanted_len(text, position, drafter.context_len)
-            own = self._draft(
-                drafter,
-                [*text.prompt, *text.tokens[:position]],
-                length,
-                frozenset(text.ending_tokens),
-                stop_at=verified if shares_tails else None,
-            )
+            before = [*text.prompt, *text.tokens[:position]]
+            ending = frozenset(text.ending_tokens)
+            if text.laws is None:
+                own = self._draft(drafter, before, length, ending, stop_at=verified)
+            else:
+                own, accept_prob, overlap = self._rejected(
+                    drafter, before, length, ending, (text.laws[position], verified), chance
+                )
+                accept_probs.append(accept_prob)
+                overlaps.append(overlap)
             own_lens.append(len(own))
             passes += own
             drafter.rollback(len(text.prompt) + position)
@@ -175,13 +182,14 @@ class TraceRecorder:
             ending_tokens=text.ending_tokens,
             max_draft_len=self._max_draft_len,
             drafter_context_len=drafter.context_len,
-            shares_tails=shares_tails,
             tokens=np.array(text.tokens, dtype=np.uint32),
             verifier_entropy_nats=text.entropy_nats,
             verifier_top_prob=text.top_prob,
             verifier_agrees=text.agrees,
             own_lens=np.array(own_lens, dtype=np.uint16),
             passes=pass_table(passes),
+            overlap=np.array(overlaps, dtype=np.float32) if text.laws else None,
+            accept_prob=np.array(accept_probs, dtype=np.float32) if text.laws else None,
         )
 
     def _wanted_len(self, text: VerifiedText, position: int, context_len: int | None) -> int:
@@ -198,7 +206,7 @@ class TraceRecorder:
         length: int,
         ending: frozenset[int],
         *,
-        stop_at: int | None,
+        stop_at: int,
     ) -> list[MeasuredLaw]:
         """Draft up to some length, to the end, or only one token if that is the verified one."""
         drafted: list[int] = []
@@ -211,16 +219,64 @@ class TraceRecorder:
                 break
         return passes
 
-    def _laws(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[MeasuredLaw]:
+    def _rejected(
+        self,
+        drafter: Drafter,
+        text: Sequence[int],
+        length: int,
+        ending: frozenset[int],
+        verified: tuple[Law, int],
+        chance: SeededChance,
+    ) -> tuple[list[MeasuredLaw], float, float]:
+        """Draft a token that the verifier rejects, and what the drafter draws after it.
+
+        Args:
+            drafter: Asked.
+            text: Before the token.
+            length: Of the draft, at most.
+            ending: Tokens that end it.
+            verified: The verifier's law of the token, and what was drawn from it.
+            chance: That draws.
+
+        Returns:
+            The passes, the probability that the verified token was drafted and accepted, and the
+            overlap of the laws; nothing and zeros where there is no room for a draft.
+        """
+        passes: list[MeasuredLaw] = []
+        drafted: list[int] = []
+        accept_prob = overlap = 0.0
+        target, token = verified
+        while len(drafted) < length:
+            scores = drafter.scores_after(text, drafted)
+            law = self._sampling.law(scores, chain(text, drafted))
+            if not drafted:
+                accept_prob = min(1.0, law.prob_of(token) / target.prob_of(token))
+                overlap = 1 - target.excess_over(law)
+                law = law.residual(target)
+            drawn = chance.draw(law)
+            passes.append(self._draft_meter.measure(scores, chain(text, drafted), drawn))
+            drafted.append(drawn)
+            if drawn in ending:
+                break
+        return passes, accept_prob, overlap
+
+    def _laws(
+        self, prompt: Sequence[int], tokens: Sequence[int]
+    ) -> tuple[list[MeasuredLaw], tuple[Law, ...] | None]:
         """Return what the verifier says at each position of its output, by one wide pass."""
         model = self._verifier.model
         text = [*prompt, *tokens[:-1]]
         model.rollback(min(model.cached_len, len(prompt) - 1))
         rows = model.feed(text[model.cached_len :], last=len(tokens))
-        return [
-            self._target_meter.measure(Scores(rows[at]), chain(prompt, tokens[:at]))
-            for at in range(len(tokens))
-        ]
+        greedy = self._sampling.greedy
+        measured, laws = [], []
+        for at, token in enumerate(tokens):
+            scores, context = Scores(rows[at]), [*prompt, *tokens[:at]]
+            drawn = None if greedy else token
+            measured.append(self._target_meter.measure(scores, context, drawn))
+            if not greedy:
+                laws.append(self._sampling.law(scores, context))
+        return measured, tuple(laws) if laws else None
 
     def _ending_tokens(self) -> tuple[int, ...]:
         eos_ids = frozenset() if self._sampling.ignore_eos else self._verifier.tokenizer.eos_ids

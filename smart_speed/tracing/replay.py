@@ -9,7 +9,7 @@ from typing import Any, final
 from smart_speed.config import EntropyConfig
 from smart_speed.entropy import LawFacts
 from smart_speed.records import FinishReason, RoundRecord, SequenceRecord
-from smart_speed.stopping.base import DraftView, Memoryless
+from smart_speed.stopping.base import DraftView, Memoryless, SendingStrategy
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.rounds import ReplayedRound
@@ -81,6 +81,7 @@ class _Replay:
         self._prepared = prepared
         self._config = config
         self._strategy = config.build_strategy()
+        self._sender = self._strategy if isinstance(self._strategy, SendingStrategy) else None
         self._facts = prepared.facts(entropy_type_of(config))
         self._cap = config.draft_cap
         self._keep_last = config.keeps_uncertain
@@ -113,15 +114,18 @@ class _Replay:
         position = turn.context_len - self._prepared.trace.prompt_len
         drafter_s = strategy_s = verifier_s = round_s = 0.0
         if costs is not None:
+            further = turn.context_len - costs.context_len
+            step_s = costs.drafter_step_s + further * costs.drafter_context_s
             extra_s = costs.first_step_extra_s if turn.num_passes else 0.0
-            drafter_s = turn.num_passes * costs.drafter_step_s + extra_s
+            drafter_s = turn.num_passes * step_s + extra_s
             strategy_s = turn.num_passes * costs.strategy_step_s
-            verifier_s = costs.pass_s(turn.draft_len + 1)
-            round_s = costs.round_s(turn.num_passes, turn.draft_len)
+            verifier_s = costs.pass_s(turn.draft_len + 1) + further * costs.verifier_context_s
+            round_s = costs.round_s(turn.num_passes, turn.draft_len, turn.context_len)
         facts = self._seen(position, turn.num_passes)
         return RoundRecord(
             context_len=turn.context_len,
             entropies_nats=tuple([each.entropy_nats for each in facts]),
+            top_probs=tuple([each.top_prob for each in facts]),
             draft_len=turn.draft_len,
             accepted_len=turn.accepted_len,
             emitted_len=turn.emitted_len,
@@ -157,6 +161,10 @@ class _Replay:
                     return drafted + 1, drafted + keep_last, stop
             if prepared.ends_draft[index]:
                 return drafted + 1, drafted + 1, "eos"
+            if self._sender and self._config.min_draft_len <= drafted + 1 < limit:
+                send = self._sender.reason_to_send(DraftView(tuple(seen)), state)
+                if send is not None:
+                    return drafted + 1, drafted + 1, send
             index = prepared.following[index]
         return limit, limit, reason
 

@@ -34,6 +34,10 @@ class RoundCounts:
     """Rounds with at least one drafter pass."""
     by_draft_len: Int64[np.ndarray, "policies lens"]
     """Rounds that proposed 0, 1, 2 … tokens."""
+    context_sum: Int64[np.ndarray, " policies"]
+    """Tokens before each round, added up."""
+    pass_context_sum: Int64[np.ndarray, " policies"]
+    """Tokens before the round of each drafter pass, added up."""
 
     @property
     def num_rounds(self) -> Int64[np.ndarray, " policies"]:
@@ -44,12 +48,15 @@ class RoundCounts:
     @classmethod
     def of(cls, rounds: Iterable[ReplayedRound]) -> "RoundCounts":
         """Count the rounds of one policy."""
-        columns = np.array([turn[1:5] for turn in rounds], dtype=np.int64).reshape(-1, 4)
+        columns = np.array([turn[:5] for turn in rounds], dtype=np.int64).reshape(-1, 5)
+        context_len, num_passes, draft_len, _, emitted_len = columns.T
         return cls(
-            num_tokens=columns[:, 3].sum(keepdims=True),
-            num_passes=columns[:, 0].sum(keepdims=True),
-            num_drafting=(columns[:, :1] > 0).sum(axis=0, dtype=np.int64),
-            by_draft_len=np.bincount(columns[:, 1], minlength=1).astype(np.int64)[None],
+            num_tokens=emitted_len.sum(keepdims=True),
+            num_passes=num_passes.sum(keepdims=True),
+            num_drafting=(num_passes > 0).sum(keepdims=True, dtype=np.int64),
+            by_draft_len=np.bincount(draft_len, minlength=1).astype(np.int64)[None],
+            context_sum=context_len.sum(keepdims=True),
+            pass_context_sum=(context_len * num_passes).sum(keepdims=True),
         )
 
     def __add__(self, other: "RoundCounts") -> "RoundCounts":
@@ -59,6 +66,8 @@ class RoundCounts:
             num_passes=self.num_passes + other.num_passes,
             num_drafting=self.num_drafting + other.num_drafting,
             by_draft_len=_widened(self.by_draft_len, width) + _widened(other.by_draft_len, width),
+            context_sum=self.context_sum + other.context_sum,
+            pass_context_sum=self.pass_context_sum + other.pass_context_sum,
         )
 
 

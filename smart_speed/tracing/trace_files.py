@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -43,6 +43,8 @@ class TraceManifest:
     """All that there are to be, in the order of the file."""
     prompts_sha256: str
     """Of the prompts themselves, by ``prompts_sha256``."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What is worth knowing but decides nothing, such as the machine; of the run that began."""
     traces_sha256: str | None = None
     """Of the Parquet file; ``None`` while there are only parts."""
 
@@ -186,11 +188,13 @@ class TraceFolder:
                 f"prompts must stay the same to go on with the traces in {str(self.path)!r}, got "
                 "others; choose another folder for them."
             )
-        for key, value in before.items():
-            if value != wanted[key]:
+        kept_settings, asked = before.pop("settings"), wanted.pop("settings")
+        before, wanted = before | kept_settings, wanted | asked
+        for key in sorted((before.keys() | wanted.keys()) - {"about"}):
+            if (value := before.get(key)) != wanted.get(key):
                 raise ConfigError(
                     f"{key} must stay {value!r} to go on with the traces in {str(self.path)!r}, "
-                    f"got {wanted[key]!r}."
+                    f"got {wanted.get(key)!r}."
                 )
 
     def _remove_parts(self) -> None:

@@ -65,7 +65,7 @@ def generate_corpus(
     blocks = plan(
         [prompt.text for prompt in prompts],
         settings,
-        encode_chat=_chat_encoder(verifier),
+        encode_chat=chat_encoder(verifier),
         encode=tokenizer.encode,
     )
     total = sum(map(len, blocks))
@@ -101,7 +101,9 @@ def describe_corpus(
     }
 
 
-def _chat_encoder(verifier: LoadedModel) -> Callable[[str], list[int]] | None:
+def chat_encoder(verifier: LoadedModel) -> Callable[[str], list[int]] | None:
+    """Return what encodes a question in the model's chat template, ``None`` if it has none."""
+
     def encode(text: str) -> list[int]:
         return verifier.tokenizer.encode_chat([{"role": "user", "content": text}])
 

@@ -18,10 +18,12 @@ def rounds(draw: st.DrawFn) -> dict[str, Any]:
     """Draw the fields of a round that keeps its invariants."""
     draft_len = draw(st.integers(0, 4))
     accepted_len = draw(st.integers(0, draft_len))
-    laws = st.lists(st.floats(0, 12), min_size=draft_len, max_size=draft_len + 1)
+    law = st.tuples(st.floats(0, 12), st.floats(0, 1))
+    laws = draw(st.lists(law, min_size=draft_len, max_size=draft_len + 1))
     return {
         "context_len": draw(st.integers(1, 10**6)),
-        "entropies_nats": tuple(draw(laws)),
+        "entropies_nats": tuple(entropy for entropy, _ in laws),
+        "top_probs": tuple(prob for _, prob in laws),
         "draft_len": draft_len,
         "accepted_len": accepted_len,
         "emitted_len": draw(st.integers(1, accepted_len + 1)),
@@ -63,6 +65,7 @@ def document() -> dict[str, Any]:
     one_round = {
         "context_len": 5,
         "entropies_nats": [0.5, 1.5],
+        "top_probs": [0.75, 0.25],
         "draft_len": 1,
         "accepted_len": 1,
         "emitted_len": 2,
@@ -172,6 +175,7 @@ def test_columns_of_different_lengths_are_refused(document: dict[str, Any]) -> N
         {"accepted_len": 2},  # more than was drafted
         {"accepted_len": -1},
         {"draft_len": 3},  # more than laws were measured
+        {"top_probs": (0.5,)},  # of another number of laws
         {"emitted_len": 0},
         {"emitted_len": 3},  # more than accepted and one
     ],
@@ -181,7 +185,8 @@ def test_a_round_that_cannot_be_is_refused(
     document: dict[str, Any], broken: dict[str, int]
 ) -> None:
     fields = {name: column[0] for name, column in document["rounds"].items()}
-    fields["entropies_nats"] = tuple(fields["entropies_nats"])
+    for name in ("entropies_nats", "top_probs"):
+        fields[name] = tuple(fields[name])
     RoundRecord(**fields)
     with pytest.raises(AssertionError):
         RoundRecord(**fields | broken)

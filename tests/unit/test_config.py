@@ -16,6 +16,7 @@ from smart_speed.errors import ConfigError
 from smart_speed.laws import Scores
 from smart_speed.stopping.absolute import AbsoluteEntropy
 from smart_speed.stopping.base import DraftView, Memoryless
+from smart_speed.stopping.calibrated import Calibration
 from smart_speed.stopping.combined import Combined
 from smart_speed.stopping.fixed import NeverStop
 from smart_speed.stopping.relative import RelativeEntropy
@@ -24,6 +25,7 @@ from smart_speed.strategies import PLUGIN_GROUP, STRATEGIES
 from smart_speed.verification.block import BlockVerification
 from smart_speed.verification.greedy import GreedyMatch
 from smart_speed.verification.speculative import SpeculativeSampling
+from tests.calibrations import CALIBRATION, beside
 
 UNUSUAL: dict[str, Any] = {
     "theta_abs": 1.25,
@@ -41,6 +43,8 @@ UNUSUAL: dict[str, Any] = {
     "adaedl_lambda": 0.6,
     "ema_alpha": 0.5,
     "tiers": (2, 4),
+    "calibration": dataclasses.replace(CALIBRATION, price=2.0),
+    "online": True,
     "options": {"level": 2.0},
 }
 """A value of each strategy setting that is nobody's default."""
@@ -72,11 +76,12 @@ def test_every_setting_is_covered_here() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_builds_with_its_defaults(strategy: str) -> None:
-    config = EntropyConfig(strategy=strategy)
+    config = EntropyConfig(strategy=strategy, **beside(strategy))
     built = config.build_strategy()
     assert built == config.build_strategy()
-    defaults = STRATEGIES[strategy].settings()
-    assert config.resolved().items() >= defaults.items()
+    defaults = STRATEGIES[strategy].settings() | beside(strategy)
+    shown = {"calibration": CALIBRATION.to_json()} if beside(strategy) else {}
+    assert config.resolved() | shown == config.resolved() | defaults | shown
     if not isinstance(built, Combined):
         assert {name: getattr(built, name) for name in defaults} == defaults
 
@@ -84,8 +89,9 @@ def test_every_strategy_builds_with_its_defaults(strategy: str) -> None:
 @pytest.mark.parametrize(("strategy", "setting"), [pair for pair in PAIRS if reads(*pair)])
 def test_a_setting_that_is_read_reaches_the_strategy(strategy: str, setting: str) -> None:
     value = UNUSUAL[setting]
-    config = EntropyConfig(strategy=strategy, **{setting: value})
-    assert config.resolved()[setting] == value
+    config = EntropyConfig(strategy=strategy, **beside(strategy) | {setting: value})
+    shown = value.to_json() if isinstance(value, Calibration) else value
+    assert config.resolved()[setting] == shown
     built = config.build_strategy()
     parts = built.parts if isinstance(built, Combined) else ()
     assert value in [getattr(part, setting, None) for part in (built, *parts)]

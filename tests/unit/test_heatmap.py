@@ -44,6 +44,7 @@ def answer(*turns: tuple[list[int], list[int], list[float]], text: str | None = 
         record = RoundRecord(
             context_len=context_len,
             entropies_nats=tuple(entropies),
+            top_probs=(0.5,) * len(entropies),
             draft_len=len(proposed),
             accepted_len=min(accepted, len(emitted)),
             emitted_len=len(emitted),

@@ -1,5 +1,6 @@
 """Seconds by hand, widths between those measured, JSON, refusals."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -35,6 +36,18 @@ def test_rounds_take_what_their_parts_take() -> None:
     expected = (2.01 + 0.315 + 0.05) + (1.01 + 0.105 + 0.05) + 1.01 + (2.01 + 0.42 + 0.05)
     assert COSTS.seconds(ROUNDS) == pytest.approx(expected)
     assert COSTS.seconds([]) == 0
+
+
+def test_longer_contexts_take_longer() -> None:
+    further = dataclasses.replace(
+        COSTS, context_len=5, verifier_context_s=0.001, drafter_context_s=0.0002
+    )
+    assert further.round_s(3, 2) == COSTS.round_s(3, 2)
+    assert further.round_s(3, 2, 9) == pytest.approx(COSTS.round_s(3, 2) + 4 * (0.001 + 0.0006))
+    assert further.round_s(0, 0, 4) == pytest.approx(COSTS.round_s(0, 0) - 0.001)
+    mixed = [each._replace(context_len=3 * at) for at, each in enumerate(ROUNDS)]
+    by_count = further.seconds_of(RoundCounts.of(mixed) + RoundCounts.of(ROUNDS))
+    assert by_count.tolist() == pytest.approx([further.seconds([*mixed, *ROUNDS])])
 
 
 @pytest.mark.parametrize(
@@ -93,8 +106,8 @@ GOOD = COSTS.to_json()
     [
         ({"schema": 2}, "schema of a cost model must be 1, got 2."),
         ({"drafter_step": 1}, "Unknown cost 'drafter_step'. Did you mean 'drafter_step_s'?"),
-        ({"drafter_step_s": -0.1}, "drafter_step_s must be a finite number of seconds"),
-        ({"token_overhead_s": math.nan}, "token_overhead_s must be a finite number of seconds"),
+        ({"drafter_step_s": -0.1}, "drafter_step_s must be a finite number, at least 0"),
+        ({"token_overhead_s": math.nan}, "token_overhead_s must be a finite number, at least 0"),
         ({"drafter_step_s": "fast"}, "A cost model must hold numbers of seconds and no other"),
         ({"verifier_pass_s": 1.0}, "verifier_pass_s must be a JSON object, got 1.0."),
         ({"verifier_pass_s": {"2": 1.0}}, "verifier_pass_s must be known for width 1"),

@@ -23,6 +23,7 @@ from smart_speed.tracing.oracle import (
 )
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.replay import replay
+from tests.calibrations import beside
 from tests.unit.traced import DRAFTERS, ENDING, LONGEST, NEW_TOKENS, PROMPTS, costs_of, trace_of
 
 # The second has passes that cost less than narrower ones, as engines do; then it may pay to draft
@@ -117,7 +118,7 @@ def test_nothing_beats_the_oracle(kind: str, seed: int, costs: CostModel) -> Non
     bound = oracle(prepared, costs, LONGEST).seconds + 1e-9
     for strategy in STRATEGIES:
         cap: dict[str, Any] = {} if strategy == "plain" else {"max_draft_len": LONGEST}
-        rounds = replay(prepared, EntropyConfig(strategy=strategy, **cap))
+        rounds = replay(prepared, EntropyConfig(strategy=strategy, **cap, **beside(strategy)))
         assert costs.seconds(rounds) >= bound - 2e-9
     assert min(fixed_seconds([prepared], costs, range(1, LONGEST + 1))) >= bound - 2e-9
     assert plain_seconds(prepared, costs) >= bound - 2e-9

@@ -13,6 +13,7 @@ from smart_speed.sampling import Sampling
 from smart_speed.strategies import STRATEGIES
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.replay import predicted_record, replay
+from tests.calibrations import beside
 from tests.unit.traced import (
     DRAFTERS,
     ENDING,
@@ -52,7 +53,8 @@ def config_of(strategy: str, cap: int, least: int, **settings: Any) -> EntropyCo
     lens: dict[str, Any] = (
         {} if strategy == "plain" else {"max_draft_len": cap, "min_draft_len": least}
     )
-    return EntropyConfig(strategy=strategy, **lens, **SETTINGS.get(strategy, {}), **settings)
+    own = SETTINGS.get(strategy, {}) | beside(strategy)
+    return EntropyConfig(strategy=strategy, **lens, **own, **settings)
 
 
 def assert_replays(

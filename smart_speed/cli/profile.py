@@ -1,0 +1,136 @@
+"""smart-speed profile show: explain what was learned, in tables and plots."""
+
+import argparse
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from smart_speed.cli.console import check_writable, console, print_json, say
+from smart_speed.cli.figures import interval, number
+from smart_speed.errors import ConfigError, check_that
+from smart_speed.profiles import Profile, read_profile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this subcommand's arguments."""
+    parser.add_argument("action", choices=["show"], help="what to do with it")
+    parser.add_argument("file", type=Path, help="a profile, or a folder that calibrate wrote")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .pdf")
+    parser.add_argument("--json", action="store_true", help="print the profile itself")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show a profile."""
+    path = args.file / "profile.json" if args.file.is_dir() else args.file
+    profile = read_profile(path)
+    if args.plot:
+        known = args.plot.suffix in (".svg", ".png", ".pdf")
+        check_that(known, "--plot", "a file that ends in .svg, .png or .pdf", str(args.plot))
+        check_writable(args.plot)
+    if args.json:
+        print_json(profile.to_json())
+    else:
+        show_profile(profile)
+    if args.plot:
+        _check_learned(profile)
+        from smart_speed.reporting.profile_plots import draw_profile
+
+        draw_profile(profile, args.plot)
+        say(f"Plots written to {args.plot}.")
+    return 0
+
+
+def show_profile(profile: Profile) -> None:
+    """Say what a profile is for and what it knows."""
+    _check_learned(profile)
+    learned = profile.learned
+    for role in ("verifier", "drafter"):
+        made_for = getattr(profile, role)
+        console.print(f"{role}: {made_for['name']} ({made_for['id']})", markup=False)
+    machine = ", ".join(str(each) for each in learned["machine"].values())
+    console.print(f"engine: {profile.engine}; machine: {machine}", markup=False)
+    split = learned["split"]
+    tasks = ", ".join(f"{task or 'any'} {count}" for task, count in split["num_by_task"].items())
+    console.print(
+        f"learned on {len(split['prompt_ids'])} prompts, {split['num_tokens']} tokens: {tasks}",
+        markup=False,
+    )
+    _show_costs(profile)
+    _show_fit(profile)
+    show_predictions(profile)
+
+
+def show_predictions(profile: Profile) -> None:
+    """Show how fast every policy is predicted to be on the texts that it was learned on."""
+    table = Table(
+        title="Predicted, on the calibration texts; means of tasks, 95 % intervals over prompts",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    headings = ("policy", "over plain", "interval", "of the oracle's gap", "draft", "accept")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
+    rows = profile.learned["predicted"]
+    for name in sorted(rows, key=lambda each: rows[each]["speed"]["value"], reverse=True):
+        row = rows[name]
+        table.add_row(
+            name,
+            number(row["speed"]["value"], ".3f"),
+            interval(row["speed"], ".2f"),
+            number(row["share"]["value"], ".0%"),
+            number(row["mean_draft_len"], ".2f"),
+            number(row["acceptance_rate"], ".0%"),
+        )
+    console.print(table)
+    console.print(
+        "of the oracle's gap: share of what lies between the best fixed draft length and an oracle "
+        "that knows what will be accepted",
+        style="dim",
+    )
+
+
+def _show_costs(profile: Profile) -> None:
+    measured = profile.learned["measured"]
+    costs = measured["costs"]
+    passes = {int(width): seconds for width, seconds in costs["verifier_pass_s"].items()}
+    plain = passes[1]
+    step = sum(costs[key] for key in ("drafter_step_s", "token_overhead_s", "strategy_step_s"))
+    widths = [width for width in (2, 3, 5, 9, 17) if width in passes]
+    curve = ", ".join(f"{width} tokens {passes[width] / plain:.2f}" for width in widths)
+    spread = f" (known to ±{measured['spread']:.1%})" if "spread" in measured else ""
+    console.print(
+        f"a verifier pass of one token takes {plain * 1e3:.2f} ms{spread}; of {curve} times that; "
+        f"a drafted token {step / plain:.3f}",
+        markup=False,
+    )
+
+
+def _show_fit(profile: Profile) -> None:
+    fit = profile.learned["fit"]
+    table = Table(
+        title="Which drafted tokens are accepted? (predicted for texts left out of the fit)",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for heading in ("predicted", "accepted", "tokens"):
+        table.add_column(heading, justify="right")
+    for predicted, accepted, count in fit["reliability"]:
+        table.add_row(f"{predicted:.2f}", f"{accepted:.2f}", str(count))
+    console.print(table)
+    sets = ", ".join(f"{name} {each['auc']:.3f}" for name, each in fit["by_features"].items())
+    console.print(
+        f"calibration error {fit['ece']:.3f}; area under the ROC curve by what is looked at: "
+        f"{sets} (entropy: {fit['entropy_type']})",
+        markup=False,
+    )
+
+
+def _check_learned(profile: Profile) -> None:
+    needed = ("machine", "measured", "split", "fit", "predicted")
+    missing = [key for key in needed if key not in profile.learned]
+    if missing or profile.verifier is None or profile.drafter is None:
+        raise ConfigError(
+            "A profile must be one that `smart-speed calibrate` wrote to be shown, got one without "
+            f"{', '.join(missing) or 'its models'}."
+        )

@@ -1,0 +1,181 @@
+"""Stop where another token is expected to cost more than it brings, on this machine.
+
+What design and profile call *calibrated*: how drafts are accepted and what rounds cost were
+measured beforehand; ``draft_value`` says what follows from both. Here it is looked up.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, final
+
+from smart_speed.entropy import LawFacts
+from smart_speed.errors import check_that
+from smart_speed.records import RoundRecord
+from smart_speed.stopping.acceptance import AcceptanceModel, checked_fields
+from smart_speed.stopping.base import DraftView
+from smart_speed.stopping.draft_value import NEVER, RoundCosts, Thresholds, best_thresholds
+
+_RATES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4)
+"""Multiples of rate and price that online decoding has thresholds for."""
+_SHIFT_RATE = 0.05
+"""How fast an online score follows surprises."""
+_ONLINE_MEMORY = 0.98
+"""Weight that online decoding's rate keeps of all rounds before the newest."""
+_ONLINE_START = 64.0
+"""Plain rounds that the calibrated rate counts for when online decoding begins."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What was learned for one verifier, drafter, machine and way of sampling."""
+
+    acceptance: AcceptanceModel
+    costs: RoundCosts
+    rate: float
+    """Tokens per second of decoding with it, as predicted."""
+    price: float
+    """Tokens that a second is taken to be worth: the rate, if the model of acceptance were right;
+    what it was found to be best at on the calibration texts, since no model is."""
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "price"):
+            value = getattr(self, name)
+            check_that(value > 0, name, "above 0 tokens per second", value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Calibration":
+        """Read what ``to_json`` wrote; errors are ``ConfigError``."""
+        values = checked_fields(cls, document, "A calibration")
+        return cls(
+            acceptance=AcceptanceModel.from_json(values["acceptance"]),
+            costs=RoundCosts.from_json(values["costs"]),
+            rate=float(values["rate"]),
+            price=float(values["price"]),
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CalibratedState:
+    """What the strategy carries from round to round."""
+
+    recent: float
+    """Recent acceptance, from 0 to 1."""
+    shift: float = 0.0
+    """Online: what is added to every score, since drafts turned out better or worse."""
+    tokens: float = 0.0
+    """Online: emitted of late, the latest counting most."""
+    seconds: float = 0.0
+    """Online: what they took, by the calibrated costs."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Calibrated:
+    """Draft as far as it pays: longer where tokens will be accepted, not at all where none will.
+
+    Two decisions for every token, each looked up in a table of least survivals: is the token
+    whose law is known worth verifying, and is the next one worth a drafter pass?
+    """
+
+    calibration: Calibration | None = None
+    """Always needed; from a profile."""
+    online: bool = False
+    """Whether to keep adjusting scores and rate to the text at hand. Costs are taken to stay as
+    they were measured, so that decisions depend on tokens and not on the clock."""
+
+    def __post_init__(self) -> None:
+        rule = "given with strategy 'calibrated', as a profile does: see `smart-speed calibrate`"
+        check_that(self.calibration is not None, "calibration", rule, self.calibration)
+
+    def initial_state(self) -> CalibratedState:
+        known = self._known
+        costs = known.costs
+        return CalibratedState(
+            recent=known.acceptance.recent_start,
+            tokens=known.rate * costs.plain_s * _ONLINE_START,
+            seconds=costs.plain_s * _ONLINE_START,
+        )
+
+    def max_len(self, state: CalibratedState) -> int:
+        known = self._known
+        gain = self._thresholds(state).gain[known.acceptance.kind_of_round(state.recent)]
+        return known.costs.max_draft_len if gain > 0 else 0
+
+    def reason_to_stop(self, draft: DraftView, state: CalibratedState) -> str | None:
+        survival, kind = self._survival(draft.facts, state)
+        table = self._thresholds(state).propose_from
+        least = table[len(draft.facts) - 1][kind] if len(draft.facts) <= len(table) else NEVER
+        return "calibrated" if survival < least else None
+
+    def reason_to_send(self, draft: DraftView, state: CalibratedState) -> str | None:
+        survival, kind = self._survival(draft.facts, state)
+        survival *= self._known.acceptance.accept_probs[kind]
+        table = self._thresholds(state).go_on_from
+        least = table[len(draft.facts) - 1][kind] if len(draft.facts) <= len(table) else NEVER
+        return "calibrated" if survival < least else None
+
+    def after_round(self, state: CalibratedState, outcome: RoundRecord) -> CalibratedState:
+        acceptance = self._known.acceptance
+        accepted_len, draft_len = outcome.accepted_len, outcome.draft_len
+        recent = acceptance.recent_after(
+            state.recent, accepted_len=accepted_len, draft_len=draft_len
+        )
+        if not self.online:
+            return replace(state, recent=recent)
+        seconds = self._known.costs.seconds(len(outcome.entropies_nats), draft_len)
+        return CalibratedState(
+            recent=recent,
+            shift=state.shift + _SHIFT_RATE * self._surprise(state, outcome),
+            tokens=_ONLINE_MEMORY * state.tokens + outcome.emitted_len,
+            seconds=_ONLINE_MEMORY * state.seconds + seconds,
+        )
+
+    def _surprise(self, state: CalibratedState, outcome: RoundRecord) -> float:
+        """Return how many more of the tested tokens were accepted than was to be expected."""
+        acceptance = self._known.acceptance
+        tested = min(outcome.accepted_len + 1, outcome.draft_len)
+        laws = zip(outcome.entropies_nats[:tested], outcome.top_probs[:tested], strict=True)
+        kinds = (acceptance.class_of(LawFacts(*law), state.recent, state.shift) for law in laws)
+        return outcome.accepted_len - math.fsum(acceptance.accept_probs[kind] for kind in kinds)
+
+    @cached_property
+    def _known(self) -> Calibration:
+        assert self.calibration is not None
+        return self.calibration
+
+    @cached_property
+    def _tables(self) -> tuple[Thresholds, ...]:
+        known = self._known
+        rates = _RATES if self.online else (1.0,)
+        return tuple(self._thresholds_at(known, each) for each in rates)
+
+    @staticmethod
+    def _thresholds_at(known: Calibration, multiple: float) -> Thresholds:
+        """Solve for a rate; whether to begin at all is asked at what a second is really worth."""
+        priced = best_thresholds(known.acceptance, known.costs, known.price * multiple)
+        rated = best_thresholds(known.acceptance, known.costs, known.rate * multiple)
+        return priced._replace(gain=rated.gain)
+
+    def _thresholds(self, state: CalibratedState) -> Thresholds:
+        if not self.online:
+            return self._tables[0]
+        ratio = state.tokens / state.seconds / self._known.rate
+        nearest = min(range(len(_RATES)), key=lambda at: abs(_RATES[at] - ratio))
+        return self._tables[nearest]
+
+    def _survival(self, facts: Sequence[LawFacts], state: CalibratedState) -> tuple[float, int]:
+        """Return the last law's class, and the survival of the draft before it."""
+        acceptance = self._known.acceptance
+        survival = 1.0
+        for each in facts[:-1]:
+            kind = acceptance.class_of(each, state.recent, state.shift)
+            survival *= acceptance.accept_probs[kind]
+        return survival, acceptance.class_of(facts[-1], state.recent, state.shift)

@@ -1,0 +1,156 @@
+"""Where does another token pay? The best draft lengths against what rounds cost, solved once.
+
+A round without draft adds one token for the seconds of a plain pass. Drafting adds tokens, and
+seconds. With a rate R (tokens per second that decoding achieves) seconds are worth R tokens each;
+so a policy is as good as its net gain, expected tokens less R times expected seconds, and the best
+policy's own rate is the R at which the net gain of a whole round is nothing (Dinkelbach 1967, "On
+nonlinear fractional programming"). Given R, the best policy is found backwards from the longest
+draft (optimal stopping of the chain of classes in ``acceptance``). It comes to thresholds on the
+survival S, the probability that the whole draft is accepted so far:
+
+    propose the token whose law is known while S >= propose_from[its position][its class]
+    pay for another drafter pass while       S >= go_on_from[tokens proposed][last class]
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from smart_speed.errors import check_that
+from smart_speed.stopping.acceptance import AcceptanceModel, checked_fields
+
+_SURVIVALS = np.concatenate([[0.0], np.geomspace(0.01, 1.0, 33)])
+"""Where values are worked out; between, they lie on lines."""
+NEVER = math.inf
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundCosts:
+    """Seconds of whatever a round is made of, at one context length."""
+
+    plain_s: float
+    """A round without draft."""
+    step_s: float
+    """One more drafter pass, with all that the loop does about it."""
+    first_step_extra_s: float
+    """What a round's first pass takes more."""
+    wider_s: tuple[float, ...]
+    """What the verifier takes more for a first, second … proposed token. It may be negative: wide
+    passes use other kernels."""
+
+    def __post_init__(self) -> None:
+        given = (self.plain_s, self.step_s, self.first_step_extra_s, *self.wider_s)
+        check_that(all(map(math.isfinite, given)), "costs", "finite seconds", given)
+        check_that(self.plain_s > 0, "plain_s", "above 0", self.plain_s)
+        check_that(self.step_s >= 0, "step_s", "at least 0", self.step_s)
+
+    @property
+    def max_draft_len(self) -> int:
+        """The longest draft whose verification is known."""
+        return len(self.wider_s)
+
+    def seconds(self, num_passes: int, draft_len: int) -> float:
+        """Return the seconds of a round."""
+        extra_s = self.first_step_extra_s if num_passes else 0.0
+        return self.plain_s + num_passes * self.step_s + extra_s + sum(self.wider_s[:draft_len])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Any) -> "RoundCosts":
+        """Read what ``to_json`` wrote; errors are ``ConfigError``."""
+        values = checked_fields(cls, document, "Costs of a round")
+        return cls(**(values | {"wider_s": tuple(values["wider_s"])}))
+
+
+class Thresholds(NamedTuple):
+    """The best policy at one rate."""
+
+    propose_from: tuple[tuple[float, ...], ...]
+    """By position in the draft and class of its law: least survival before it, ``NEVER`` if none
+    is enough."""
+    go_on_from: tuple[tuple[float, ...], ...]
+    """By tokens proposed (from 1) and class of the last: least survival, the last included."""
+    gain: tuple[float, ...]
+    """By kind of round: expected net gain, in tokens, of beginning to draft."""
+
+
+def best_thresholds(model: AcceptanceModel, costs: RoundCosts, rate: float) -> Thresholds:
+    """Return the policy with the highest expected net gain.
+
+    Args:
+        model: What drafts are like.
+        costs: What they take.
+        rate: Tokens per second that a second spent is worth.
+    """
+    check_that(rate > 0, "rate", "above 0 tokens per second", rate)
+    longest, size = costs.max_draft_len, len(model.accept_probs)
+    accept, chain = np.array(model.accept_probs), np.array(model.next_probs)
+    step, wider = rate * costs.step_s, [rate * each for each in costs.wider_s]
+    proposing: list[tuple[float, ...]] = []
+    going_on: list[tuple[float, ...]] = []
+    after = np.full((len(_SURVIVALS), size), -1.0)  # no pass follows the longest draft
+    value = np.zeros_like(after)
+    for position in range(longest - 1, -1, -1):
+        survival = _SURVIVALS[:, None] * accept
+        further = np.stack(
+            [np.interp(survival[:, at], _SURVIVALS, after[:, at]) for at in range(size)], axis=1
+        )
+        gain = survival - wider[position] + np.maximum(further, 0.0)
+        proposing.insert(0, _least_survivals(gain))
+        value = np.maximum(gain, 0.0)
+        after = value @ chain.T - step
+        going_on.insert(0, _least_survivals(after))
+    begin = rate * (costs.step_s + costs.first_step_extra_s)
+    first = np.array(model.first_probs) @ value[-1] - begin
+    # What going on would be worth before any token is for ``gain`` to say.
+    return Thresholds(tuple(proposing), tuple(going_on[1:]), tuple(first.tolist()))
+
+
+def achievable_rate(
+    model: AcceptanceModel, costs: RoundCosts, kinds: tuple[float, ...] | None = None
+) -> float:
+    """Return the tokens per second of the best policy, if texts are as the model says.
+
+    Args:
+        model: What drafts are like.
+        costs: What they take.
+        kinds: Shares of the kinds of rounds; ``None`` for equal ones.
+    """
+    number = len(model.first_probs)
+    weights = kinds or (1 / number,) * number
+    low, high = 1 / costs.plain_s, (1 + costs.max_draft_len) / costs.plain_s
+    for _ in range(40):
+        rate = (low + high) / 2
+        gains = best_thresholds(model, costs, rate).gain
+        net = sum(weight * max(gain, 0.0) for weight, gain in zip(weights, gains, strict=True))
+        if 1 - rate * costs.plain_s + net > 0:
+            low = rate
+        else:
+            high = rate
+        if high - low < 1e-4 * low:
+            break
+    return low
+
+
+def _least_survivals(gain: np.ndarray) -> tuple[float, ...]:
+    """Return, for each class, where the gain of a survival begins to be positive."""
+    return tuple(_crossing(gain[:, at]) for at in range(gain.shape[1]))
+
+
+def _crossing(gain: np.ndarray) -> float:
+    # Gains rise with the survival.
+    above = np.flatnonzero(gain > 0)
+    if not len(above):
+        return NEVER
+    first = int(above[0])
+    if first == 0:
+        return 0.0
+    low, high = float(gain[first - 1]), float(gain[first])
+    share = -low / (high - low)
+    return float(_SURVIVALS[first - 1] + share * (_SURVIVALS[first] - _SURVIVALS[first - 1]))

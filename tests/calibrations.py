@@ -1,0 +1,43 @@
+"""A calibration in the middle of what toy models do, so that every decision is sometimes taken."""
+
+from typing import Any
+
+from smart_speed.stopping.acceptance import AcceptanceModel
+from smart_speed.stopping.calibrated import Calibration
+from smart_speed.stopping.draft_value import RoundCosts
+
+ACCEPTANCE = AcceptanceModel(
+    bias=0.1,
+    per_nat=-0.2,
+    per_log_odds=1.0,
+    per_recent=0.6,
+    recent_rate=0.3,
+    recent_start=0.5,
+    edges=(-0.6, -0.1, 0.4, 1.2),
+    accept_probs=(0.15, 0.35, 0.5, 0.65, 0.9),
+    next_probs=(
+        (0.4, 0.2, 0.2, 0.1, 0.1),
+        (0.2, 0.3, 0.2, 0.2, 0.1),
+        (0.1, 0.2, 0.3, 0.2, 0.2),
+        (0.1, 0.1, 0.2, 0.3, 0.3),
+        (0.05, 0.05, 0.1, 0.2, 0.6),
+    ),
+    first_edges=(0.35, 0.6),
+    first_probs=(
+        (0.6, 0.3, 0.1, 0.0, 0.0),
+        (0.2, 0.2, 0.2, 0.2, 0.2),
+        (0.1, 0.1, 0.2, 0.3, 0.3),
+    ),
+)
+COSTS = RoundCosts(
+    plain_s=1.0,
+    step_s=0.12,
+    first_step_extra_s=0.03,
+    wider_s=(0.25, 0.1, 0.12, 0.1, 0.3, 0.1, 0.1, 0.1),
+)
+CALIBRATION = Calibration(acceptance=ACCEPTANCE, costs=COSTS, rate=1.15, price=1.3)
+
+
+def beside(strategy: str) -> dict[str, Any]:
+    """Return what a strategy cannot be built without."""
+    return {"calibration": CALIBRATION} if strategy == "calibrated" else {}
