@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt tools/llama_cmake_args.sh
 	touch $@
 
 demo: $(VENV)/.ready
-	$(RUN)/smart-speed generate --chat --builtin 2 --max-new-tokens 96 --compare --html demo.html
+	$(RUN)/smart-speed experiment --builtin quick --out results/quick
 
 check: $(VENV)/.ready
 	$(RUN)/ruff format --check
@@ -31,4 +31,4 @@ bench: $(VENV)/.ready
 	$(RUN)/python -m benchmarks.greedy_equality
 
 clean:
-	rm -rf $(VENV) demo.html
+	rm -rf $(VENV) results

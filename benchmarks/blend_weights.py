@@ -13,7 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
-from benchmarks.console import progress_bar, shown, show_table, write_json
+from benchmarks.console import progress_bar, show_table, shown, write_json
 from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.blend import BlendDrafter, BlendWeights
 from smart_speed.drafters.ngram import NgramDrafter

@@ -8,16 +8,16 @@ from typing import Any, final
 from benchmarks.console import progress_bar, show_table, shown, write_json
 from benchmarks.resumable import ResumableRows
 from benchmarks.unseen_prompts import UnseenPrompt
-from smart_speed.cli.compare import parse_conditions
+from smart_speed.cli.comparing import parse_conditions
 from smart_speed.comparison import BASELINE, Comparison, compare_each, figures_of
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.evaluation import Interval, Records, mean_speedup, speedup
+from smart_speed.metrics.texts import count_repeats
 from smart_speed.records import SequenceRecord
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
-from smart_speed.training.drafter_scores import count_repeats
 
 
 @final

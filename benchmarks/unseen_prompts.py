@@ -6,31 +6,26 @@ Their texts are not part of this project: ``--data`` names a folder that holds, 
     humaneval/HumanEval.jsonl.gz        Python functions to complete (openai/human-eval)
     mt_bench/mt_bench_question.jsonl    chat, of which the first turn (lm-sys/FastChat)
     nq_open/NQ-open.dev.jsonl           search questions (google-research-datasets)
-    wikitext2/wiki.test.raw             encyclopaedia, continued as plain text (WikiText-2, raw)
+    wikitext2/wiki.test.raw             encyclopaedia, continued as plain text (WikiText-2, raw),
+                                        one opening of each article to be independent
     mbpp/mbpp.jsonl                     Python from a sentence, its test split (google-research)
     xquad/xquad.en.json                 sentences to translate (google-deepmind/xquad)
 """
 
-import gzip
-import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle, zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, final
+from typing import NamedTuple, final
 
 import numpy as np
 
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.prompting import Prompt
-
-_MBPP_TEST = range(11, 511)
-"""Task ids of the test split."""
-_OPENING_LEN = 64
-"""Words of an article that are given."""
-_PARAGRAPH_LEN = 96
-"""Words that the paragraph they are from has at least, so that it does go on."""
+from smart_speed.workloads.adapters import ADAPTERS, Origin, prompts_of
+from smart_speed.workloads.data_files import read_rows
+from smart_speed.workloads.said import Said
 
 
 @final
@@ -72,82 +67,40 @@ def unseen_prompts(
 
 
 def _read(folder: Path, task: str) -> list[UnseenPrompt]:
-    name, read = READERS[task]
+    name, adapter = READERS[task]
     path = folder / task / name
     try:
-        lines = _lines(path)
-        found = [
-            UnseenPrompt(prompt_id=f"{task}/{number}", task=task, prompt=prompt)
-            for number, prompt in enumerate(read(lines))
-        ]
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zlib.error) as error:
-        raise ConfigError(f"{str(path)!r} must be the file of that data set: {error!r}.") from error
-    check_that(bool(found), "data", "a folder of data sets, none of them empty", str(path))
-    return found
+        said = prompts_of(ADAPTERS[adapter], read_rows(path), Origin(str(path), "test"))
+    except ConfigError as error:
+        raise ConfigError(f"{str(path)!r} must be the file of that data set: {error}") from error
+    check_that(bool(said), "data", "a folder of data sets, none of them empty", str(path))
+    first = (each for each in said if each.part == 0)
+    return [
+        UnseenPrompt(prompt_id=f"{task}/{number}", task=task, prompt=_prompt(each))
+        for number, each in enumerate(first)
+    ]
 
 
-def _lines(path: Path) -> list[str]:
-    data = path.read_bytes()
-    text = gzip.decompress(data) if path.suffix == ".gz" else data
-    return text.decode().split("\n")  # splitlines would split inside of texts
+def _prompt(said: Said) -> Prompt:
+    text = said.turns[0]
+    return [{"role": "user", "content": text}] if said.chat else text
 
 
-def _chat(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
+class Reader(NamedTuple):
+    """How a data set is read."""
+
+    file: str
+    adapter: str
+    """Its name in ``smart_speed.workloads.adapters``."""
 
 
-def _rows(lines: Sequence[str]) -> Iterator[Any]:
-    return (json.loads(line) for line in lines if line.strip())
-
-
-def _questions(lines: Sequence[str]) -> Iterator[Prompt]:
-    return (_chat(row["question"]) for row in _rows(lines))
-
-
-def _functions(lines: Sequence[str]) -> Iterator[Prompt]:
-    """Ask for the rest of a function: bare code is not what people send to a chat model."""
-    begin = "Complete this Python function:\n\n"
-    return (_chat(begin + row["prompt"].strip("\n")) for row in _rows(lines))
-
-
-def _first_turns(lines: Sequence[str]) -> Iterator[Prompt]:
-    return (_chat(row["turns"][0]) for row in _rows(lines))
-
-
-def _openings(lines: Sequence[str]) -> Iterator[Prompt]:
-    """Return how the first long paragraph of each article begins, one each to be independent."""
-    waiting = False
-    for line in map(str.strip, lines):
-        if line.startswith("= ") and line.endswith(" ="):
-            waiting = waiting or not line.startswith("= =")
-        elif waiting and len(words := line.split()) >= _PARAGRAPH_LEN:
-            waiting = False
-            yield " ".join(words[:_OPENING_LEN])
-
-
-def _programs(lines: Sequence[str]) -> Iterator[Prompt]:
-    """Ask for the programs of the test split, each with a test as in the paper's prompts."""
-    for row in _rows(lines):
-        if row["task_id"] in _MBPP_TEST:
-            yield _chat(f"{row['text']} Your code should pass this test: {row['test_list'][0]}")
-
-
-def _translations(lines: Sequence[str]) -> Iterator[Prompt]:
-    """Ask for the first sentence of each paragraph in German and Spanish, in turns."""
-    articles = json.loads("\n".join(lines))["data"]
-    paragraphs = (part["context"] for article in articles for part in article["paragraphs"])
-    for paragraph, language in zip(paragraphs, cycle(("German", "Spanish"))):
-        sentence = paragraph.lstrip("\ufeff").split(". ")[0].rstrip(".")
-        yield _chat(f"Translate into {language}: {sentence}.")
-
-
-READERS: Mapping[str, tuple[str, Callable[[Sequence[str]], Iterator[Prompt]]]] = {
-    "gsm8k": ("test.jsonl", _questions),
-    "humaneval": ("HumanEval.jsonl.gz", _functions),
-    "mt_bench": ("mt_bench_question.jsonl", _first_turns),
-    "nq_open": ("NQ-open.dev.jsonl", _questions),
-    "wikitext2": ("wiki.test.raw", _openings),
-    "mbpp": ("mbpp.jsonl", _programs),
-    "xquad": ("xquad.en.json", _translations),
+READERS: Mapping[str, Reader] = {
+    "gsm8k": Reader("test.jsonl", "gsm8k"),
+    "humaneval": Reader("HumanEval.jsonl.gz", "humaneval"),
+    "mt_bench": Reader("mt_bench_question.jsonl", "mt_bench"),
+    "nq_open": Reader("NQ-open.dev.jsonl", "nq_open"),
+    "wikitext2": Reader("wiki.test.raw", "wikitext"),
+    "mbpp": Reader("mbpp.jsonl", "mbpp"),
+    "xquad": Reader("xquad.en.json", "xquad"),
 }
-"""The data sets: file, and how its lines become prompts."""
+"""The data sets."""

@@ -1,200 +1,269 @@
-"""From records to figures: each formula once.
+"""From a run's records and answers to one document of figures; no model, no trace.
 
-Sums over sums, never means of rates: a rate of many sequences is what one long sequence made of
-them would show. Records with status "error" carry no numbers and are left out.
+Formulas stand once, in ``smart_speed.metrics``; docs/metrics.md works them by hand.
 """
 
 import importlib
-import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
 
-import numpy as np
+from smart_speed.errors import unknown_name
+from smart_speed.metrics.answers import (
+    by_condition,
+    by_task,
+    check_one_machine,
+    prompts_of_all,
+    usual_answers,
+)
+from smart_speed.metrics.figures import condition_figures
+from smart_speed.metrics.intervals import Interval, bootstrap, bootstrap_mean, ratio_of_medians
+from smart_speed.metrics.rates import (
+    Records,
+    acceptance_rate,
+    drafter_passes,
+    drafter_passes_per_token,
+    empty_draft_share,
+    mean_draft_len,
+    mean_emitted_len,
+)
+from smart_speed.metrics.sameness import identity_of
+from smart_speed.metrics.seconds import (
+    entropy_share,
+    overhead_share,
+    strategy_share,
+    time_per_output_token_s,
+    tokens_per_decode_s,
+)
+from smart_speed.metrics.speed import (
+    answers_speedup,
+    mean_answers_speedup,
+    mean_speedup,
+    speedup,
+)
+from smart_speed.run_folder import Answer, Role, RunManifest, read_answers, read_manifest
 
-from smart_speed.records import RoundRecord, SequenceRecord
+__all__ = [
+    "Interval",
+    "Records",
+    "acceptance_rate",
+    "answers_speedup",
+    "bootstrap",
+    "bootstrap_mean",
+    "drafter_passes",
+    "drafter_passes_per_token",
+    "empty_draft_share",
+    "entropy_share",
+    "evaluate_run",
+    "mean_answers_speedup",
+    "mean_draft_len",
+    "mean_emitted_len",
+    "mean_speedup",
+    "overhead_share",
+    "ratio_of_medians",
+    "speedup",
+    "strategy_share",
+    "time_per_output_token_s",
+    "tokens_per_decode_s",
+]
 
-Records = Sequence[SequenceRecord]
-
-
-class Interval(NamedTuple):
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float | None]:
-        """Return the fields as JSON values; JSON knows no NaN, so what is not known is null."""
-        return {
-            name: value if math.isfinite(value) else None for name, value in self._asdict().items()
-        }
-
-
-def _rounds(records: Records) -> list[RoundRecord]:
-    return [turn for record in records if record.status == "ok" for turn in record.rounds]
-
-
-def _ratio(above: int | float, below: int | float) -> float:
-    """Return the ratio, NaN where there was nothing to divide by."""
-    return above / below if below else float("nan")
-
-
-def tokens_per_decode_s(records: Records) -> float:
-    """Output tokens per second of decoding; prefill is not in it."""
-    done = [record for record in records if record.status == "ok"]
-    return _ratio(sum(r.output_len for r in done), sum(r.decode_s for r in done))
-
-
-def acceptance_rate(records: Records) -> float:
-    """Accepted tokens as a share of drafted ones."""
-    rounds = _rounds(records)
-    return _ratio(sum(r.accepted_len for r in rounds), sum(r.draft_len for r in rounds))
-
-
-def mean_emitted_len(records: Records) -> float:
-    """Output tokens per round, the verifier's own token included ("MAT")."""
-    rounds = _rounds(records)
-    return _ratio(sum(r.emitted_len for r in rounds), len(rounds))
-
-
-def mean_draft_len(records: Records) -> float:
-    """Proposed tokens per round."""
-    rounds = _rounds(records)
-    return _ratio(sum(r.draft_len for r in rounds), len(rounds))
-
-
-def drafter_passes(records: Records) -> int:
-    """Drafter passes, those included whose token was never proposed."""
-    return sum(len(r.entropies_nats) for r in _rounds(records))
-
-
-def drafter_passes_per_token(records: Records) -> float:
-    """Drafter passes for each output token."""
-    return _ratio(drafter_passes(records), sum(r.emitted_len for r in _rounds(records)))
-
-
-def empty_draft_share(records: Records) -> float:
-    """Share of rounds that proposed nothing."""
-    rounds = _rounds(records)
-    return _ratio(sum(r.draft_len == 0 for r in rounds), len(rounds))
+SCHEMA = 1
+"""Version of the document made here."""
 
 
-def overhead_share(records: Records) -> float:
-    """Share of decode time that is no engine pass: entropy, strategy, verification, Python."""
-    decode_s = sum(record.decode_s for record in records if record.status == "ok")
-    engine_s = sum(r.drafter_s + r.verifier_s for r in _rounds(records))
-    return _ratio(decode_s - engine_s, decode_s)
+def evaluate_run(
+    folder: Path, *, tasks: Sequence[str] | None = None, machine: str | None = None
+) -> dict[str, Any]:
+    """Return every figure of a run, as a document of JSON values; what is not known is null.
 
+    The document, with INTERVAL for {"value", "low", "high"}, 95 %, of a bootstrap over prompts,
+    and QUANTILES for {"p50", "p90", "p99"}::
 
-def entropy_share(records: Records) -> float:
-    """Share of decode time spent measuring draft laws."""
-    decode_s = sum(record.decode_s for record in records if record.status == "ok")
-    return _ratio(sum(r.entropy_s for r in _rounds(records)), decode_s)
+        {"schema": 1,
+         "run": {"name", "engine", "verifier": {…}, "drafter": {…}, "sampling": {…}, "repeats",
+                 "machine", "num_prompts", "num_prompts_evaluated", "num_answers",
+                 "num_answers_planned", "complete", "peak_memory_bytes",
+                 "baselines": {"plain": NAME, "fixed_best": NAME}},
+         "tasks": [TASK, …],
+         "conditions": {NAME: {"role", "group", "learned", "lossless", "config", "num_failed",
+                               "overall": FIGURES, "by_task": {TASK: FIGURES}}},
+         "identity": {"baseline": NAME, "compared", "reason",
+                      "conditions": {NAME: {"num_compared", "num_same", "num_left_out",
+                          "differences": [{"prompt_id", "task", "turn", "position",
+                                           "tokens": [PLAIN'S, ITS OWN]}]}}},
+         "failures": {"num_failed", "answers": [{"condition", "prompt_id", "task", "turn",
+                                                 "repeat", "error"}]}}
 
+    FIGURES is the document of ``smart_speed.metrics.figures.condition_figures``, with two more:
+    "speedup_over_plain" and "speedup_over_fixed_best", each an INTERVAL. Those of "overall" are the
+    means of the tasks'; it has "pooled_speedup_over_plain" and "pooled_speedup_over_fixed_best" as
+    well. "compared" is false, and "reason" says why, where texts need not be the same. "tasks"
+    names those with a prompt that was evaluated.
 
-def strategy_share(records: Records) -> float:
-    """Share of decode time spent in the stopping strategy."""
-    decode_s = sum(record.decode_s for record in records if record.status == "ok")
-    return _ratio(sum(r.strategy_s for r in _rounds(records)), decode_s)
-
-
-def speedup(records: Records, baseline: Records, *, resamples: int = 2000) -> Interval:
-    """Tokens per second over the baseline's, paired by prompt and seed.
-
-    The interval is a bootstrap over prompts (percentiles), because rounds of one text resemble
-    each other. With fewer than two prompts it is NaN.
-
-    Args:
-        records: One condition.
-        baseline: Another one; prompts that either lacks are left out.
-        resamples: Bootstrap samples, drawn with a fixed seed.
-    """
-    return bootstrap(_pairs(records, baseline), _times_faster, resamples)
-
-
-def mean_speedup(groups: Sequence[tuple[Records, Records]], *, resamples: int = 2000) -> Interval:
-    """Return the mean of several groups' speed-ups, such as those of tasks; each counts the same.
+    Conditions are compared on the prompts that all of them have answered; one without any answer
+    is not waited for. Of repeats the one of median decode time counts.
 
     Args:
-        groups: For each, the records of one condition and its baseline's.
-        resamples: Bootstrap samples of the prompts of each group, drawn with a fixed seed.
+        folder: Of the run.
+        tasks: Those to look at; ``None`` means all.
+        machine: Whose answers are looked at, where several have made some.
+
+    Raises:
+        ConfigError: If the folder holds no run, a task or machine is unknown, or answers were
+            timed on different machines.
     """
-    return bootstrap_mean([_pairs(*group) for group in groups], _times_faster, resamples)
+    manifest, answers = read_manifest(folder), read_answers(folder)
+    for each in answers:
+        if (name := each.record.condition) not in manifest.conditions:
+            raise unknown_name("condition of an answer", name, manifest.conditions)
+    looked_at = _looked_at(manifest, answers, tasks, machine)
+    timed_on = check_one_machine(looked_at)
+    usual = usual_answers(looked_at)
+    shared = dict.fromkeys(prompts_of_all(manifest, usual))
+    compared = _Compared(
+        answers=by_condition(
+            [each for each in usual if each.prompt_id in shared], manifest.conditions
+        ),
+        tasks=list(
+            dict.fromkeys(each.task for each in manifest.prompts if each.prompt_id in shared)
+        ),
+        baselines={
+            "plain": _name_of(manifest, "plain"),
+            "fixed_best": _name_of(manifest, "tuned-fixed"),
+        },
+    )
+    failed = [each for each in looked_at if each.record.status == "error"]
+    return {
+        "schema": SCHEMA,
+        "run": {
+            **_about(manifest, looked_at, tasks),
+            "machine": timed_on,
+            "num_prompts_evaluated": len(shared),
+            "baselines": compared.baselines,
+        },
+        "tasks": compared.tasks,
+        "conditions": {
+            name: {
+                **asdict(info),
+                "num_failed": sum(each.record.condition == name for each in failed),
+                **compared.figures(name),
+            }
+            for name, info in manifest.conditions.items()
+        },
+        "identity": _identity(manifest, by_condition(usual, manifest.conditions)),
+        "failures": {"num_failed": len(failed), "answers": [_failure(each) for each in failed]},
+    }
 
 
-def _pairs(records: Records, baseline: Records) -> np.ndarray:
-    """Return a row of tokens and seconds, twice, for each prompt that both have answered."""
-    known = {(r.prompt_id, r.seed): r for r in baseline if r.status == "ok"}
-    pairs = [
-        (r.output_len, r.decode_s, other.output_len, other.decode_s)
-        for r in records
-        if r.status == "ok" and (other := known.get((r.prompt_id, r.seed))) is not None
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """Answers that may be set side by side."""
+
+    answers: Mapping[str, Sequence[Answer]]
+    """By condition, to the same prompts."""
+    tasks: Sequence[str]
+    baselines: Mapping[str, str | None]
+
+    def figures(self, name: str) -> dict[str, Any]:
+        """Return the figures of a condition, on all prompts and on those of each task."""
+        answers = self.answers[name]
+        pooled: dict[str, Any] = {}
+        overall, tasks = condition_figures(answers), by_task(answers, self.tasks)
+        single = {task: condition_figures(each) for task, each in tasks.items()}
+        for baseline, other in self.baselines.items():
+            theirs = by_task(self.answers[other] if other else [], self.tasks)
+            groups = {task: (tasks[task], theirs[task]) for task in self.tasks}
+            key = f"speedup_over_{baseline}"
+            pair = (answers, [each for part in theirs.values() for each in part])
+            overall[key] = mean_answers_speedup(list(groups.values())).to_json()
+            pooled[f"pooled_{key}"] = answers_speedup(*pair).to_json()
+            for task, group in groups.items():
+                single[task][key] = answers_speedup(*group).to_json()
+        return {"overall": {**overall, **pooled}, "by_task": single}
+
+
+def _looked_at(
+    manifest: RunManifest,
+    answers: Sequence[Answer],
+    tasks: Sequence[str] | None,
+    machine: str | None,
+) -> list[Answer]:
+    """Return the answers of some tasks that one machine made, and all failures."""
+    known = {each.task for each in manifest.prompts}
+    for task in tasks or ():
+        if task not in known:
+            raise unknown_name("task", task, known)
+    machines = {each.machine for each in answers}
+    if machine is not None and machine not in machines:
+        raise unknown_name("machine", machine, machines)
+    return [
+        each
+        for each in answers
+        if (tasks is None or each.task in tasks)
+        and (machine in (None, each.machine) or each.record.status == "error")
     ]
-    return np.array(pairs, dtype=np.float64).reshape(-1, 4)
 
 
-def _times_faster(sums: np.ndarray) -> np.ndarray:
-    quotient: np.ndarray = sums[..., 0] / sums[..., 1] / sums[..., 2] * sums[..., 3]
-    return quotient
+def _about(
+    manifest: RunManifest, answers: Sequence[Answer], tasks: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return what was run, and how much of it there is."""
+    prompts = [each for each in manifest.prompts if tasks is None or each.task in tasks]
+    turns = sum(each.num_turns for each in prompts)
+    num_planned = turns * manifest.repeats * len(manifest.conditions)
+    num_answers = sum(each.record.status == "ok" for each in answers)
+    peaks = [each.peak_memory_bytes for each in answers if each.peak_memory_bytes is not None]
+    return {
+        "name": manifest.name,
+        "engine": manifest.engine,
+        "verifier": dict(manifest.verifier),
+        "drafter": dict(manifest.drafter),
+        "sampling": dict(manifest.sampling),
+        "repeats": manifest.repeats,
+        "num_prompts": len(prompts),
+        "num_answers": num_answers,
+        "num_answers_planned": num_planned,
+        "complete": num_answers == num_planned,
+        "peak_memory_bytes": max(peaks, default=None),
+    }
 
 
-def bootstrap(
-    table: np.ndarray, of_sums: Callable[[np.ndarray], np.ndarray], resamples: int = 2000
-) -> Interval:
-    """Return a function of column sums, with its percentile interval over resampled rows."""
-    return bootstrap_mean([table], of_sums, resamples)
+def _name_of(manifest: RunManifest, role: Role) -> str | None:
+    """Return the first condition of a role."""
+    return next((name for name, info in manifest.conditions.items() if info.role == role), None)
 
 
-def bootstrap_mean(
-    tables: Sequence[np.ndarray],
-    of_sums: Callable[[np.ndarray], np.ndarray],
-    resamples: int = 2000,
-) -> Interval:
-    """Return the mean over tables of a function of column sums, with its percentile interval.
-
-    Rows are drawn anew within each table, so that every table keeps its weight. The interval is
-    NaN where a table has fewer than two rows, everything is where one has none.
-
-    Args:
-        tables: One each for what counts the same, such as a task; a row for each prompt.
-        of_sums: From sums over the rows to the figure; the last axis holds the columns.
-        resamples: Bootstrap samples, drawn with a fixed seed.
-    """
-    shortest = min((len(table) for table in tables), default=0)
-    if not shortest:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    value = float(np.mean([of_sums(table.sum(axis=0, keepdims=True)) for table in tables]))
-    if shortest == 1:
-        return Interval(value, float("nan"), float("nan"))
-    rng = np.random.default_rng(0)
-    drawn = []
-    for table in tables:
-        picks = rng.integers(len(table), size=(resamples, len(table)))
-        drawn.append(of_sums(table[picks].sum(axis=1)))
-    low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+def _identity(manifest: RunManifest, answers: Mapping[str, Sequence[Answer]]) -> dict[str, Any]:
+    """Compare the texts of lossless conditions with plain decoding's."""
+    baseline = _name_of(manifest, "plain")
+    reason = None
+    if manifest.sampling.get("temperature", 0) > 0:
+        reason = "Above temperature 0 the law of the texts is the same, the texts are not."
+    elif baseline is None:
+        reason = "There is no condition that decodes plainly."
+    compared = (
+        {}
+        if reason or baseline is None
+        else {
+            name: identity_of(answers[name], answers[baseline]).to_json()
+            for name, info in manifest.conditions.items()
+            if info.lossless and name != baseline
+        }
+    )
+    return {
+        "baseline": baseline,
+        "compared": reason is None,
+        "reason": reason,
+        "conditions": compared,
+    }
 
 
-def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> Interval:
-    """Return the quotient of two medians, with its percentile interval over resampled pairs.
-
-    For seconds: a median does not mind the few measurements that something else interrupted.
-
-    Args:
-        above: One value for each repetition.
-        below: Another, measured beside it.
-    """
-    table = np.array([above, below], dtype=np.float64).T
-    if not len(table):
-        return Interval(float("nan"), float("nan"), float("nan"))
-    picks = np.random.default_rng(0).integers(len(table), size=(2000, len(table)))
-    medians = np.median(table[np.vstack([np.arange(len(table)), picks])], axis=1)
-    value, *drawn = (medians[:, 0] / medians[:, 1]).tolist()
-    if len(table) == 1:
-        return Interval(value, float("nan"), float("nan"))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+def _failure(answer: Answer) -> dict[str, Any]:
+    key = answer.key._asdict()
+    return {**key, "task": answer.task, "error": answer.record.error}
 
 
 if __name__ == "evaluation":

@@ -49,9 +49,11 @@ class Profile:
             ConfigError: If any of it is not what the profile was made for.
         """
         actual = {"verifier": verifier, "drafter": drafter}
-        check_that(
-            self.engine in (None, engine), "engine", f"{self.engine!r} for this profile", engine
-        )
+        if self.engine not in (None, engine):
+            raise ConfigError(
+                f"engine must be {self.engine!r} for this profile, got {engine!r}; calibrate "
+                "again, or use it all the same with --force."
+            )
         for role in _MODELS:
             made_for = getattr(self, role)
             if made_for is not None and made_for["id"] != actual[role]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from smart_speed.calibration.samples import TextSamples
 from smart_speed.errors import ConfigError, check_that
-from smart_speed.stopping.acceptance import AcceptanceModel
+from smart_speed.stopping.acceptance import AcceptanceModel, log_odds
 
 FEATURES = ("entropy_nats", "log_odds", "recent")
 """What the score may be made of."""
@@ -73,11 +73,14 @@ def fit_acceptance(
 def logistic(columns: Sequence[np.ndarray], accepted: np.ndarray) -> tuple[float, list[float]]:
     """Return bias and weights of the logistic model that makes what was accepted likeliest.
 
-    Columns are put to one scale before a light penalty, so that units do not matter.
+    Columns are put to one scale before a light penalty, so that units do not matter. Where all
+    tokens were accepted, or none, no column can tell anything, and none gets a weight.
     """
-    prior = float(accepted.mean())
+    kept = int(accepted.sum())
+    if kept in (0, len(accepted)):
+        return log_odds(kept / len(accepted)), [0.0] * len(columns)
     if not columns:
-        return float(np.log(prior / (1 - prior))), []
+        return float(np.log(kept / (len(accepted) - kept))), []
     linear = _sklearn("linear_model")
     table = np.stack(columns, axis=1)
     middle, spread = table.mean(axis=0), table.std(axis=0) + 1e-9

@@ -95,15 +95,19 @@ class Judge:
                 these, which is in hindsight.
 
         Raises:
-            ConfigError: If there is no text, or drafts as long as the traces hold were not
-                measured.
+            ConfigError: If there is no text, drafts as long as the traces hold were not measured,
+                or the fixed length is none that they hold.
         """
         check_that(len(texts) > 0, "texts", "at least one", len(texts))
         self.texts = texts
         self.costs = costs
         self.max_draft_len = min(each.trace.max_draft_len for each in texts)
         self.lens = [each for each in FIXED_LENS if each <= self.max_draft_len]
-        self.fixed_len = fixed_len or best_fixed(texts, costs, self.lens).draft_len
+        if fixed_len is None:
+            fixed_len = best_fixed(texts, costs, self.lens).draft_len
+        held = f"1 to {self.max_draft_len}, the continuations that the traces hold"
+        check_that(1 <= fixed_len <= self.max_draft_len, "fixed_len", held, fixed_len)
+        self.fixed_len = fixed_len
         self.tasks = list(dict.fromkeys(each.trace.task for each in texts))
         self._plain_s = [plain_seconds(each, costs) for each in texts]
         self._fixed_s = [fixed_seconds([each], costs, [self.fixed_len])[0] for each in texts]

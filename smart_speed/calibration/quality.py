@@ -1,6 +1,6 @@
 """How well does the model of acceptance know? Judged on texts that it was not fitted to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
@@ -9,13 +9,11 @@ from jaxtyping import Bool, Float64
 
 from smart_speed.calibration.fitting import FEATURES, fit_acceptance
 from smart_speed.calibration.samples import TextSamples
+from smart_speed.errors import check_that
 
 NUM_FOLDS = 5
 NUM_BINS = 10
 _LEAST_PROB = 1e-3
-
-Columns = Callable[[Sequence[TextSamples]], Sequence[np.ndarray]]
-"""From samples to what a model may look at."""
 
 
 @final
@@ -67,7 +65,11 @@ def cross_validated(
     Args:
         samples: At least two texts.
         features: Of ``fit_acceptance``.
+
+    Raises:
+        ConfigError: If there is only one text, or scikit-learn is not installed.
     """
+    check_that(len(samples) >= 2, "traces", "those of two texts or more", len(samples))
     number = min(NUM_FOLDS, len(samples))
     folds = [list(range(start, len(samples), number)) for start in range(number)]
     predicted, accepted = [], []

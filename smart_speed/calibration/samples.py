@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 
 from smart_speed.entropy import EntropyType
 from smart_speed.errors import check_that
 from smart_speed.stopping.acceptance import log_odds
 from smart_speed.tracing.prepared import PreparedTrace
+
+LEAST_POSITIONS = 100
 
 
 @final
@@ -70,11 +72,3 @@ def all_samples(texts: Sequence[PreparedTrace], kind: EntropyType = "shannon") -
     rule = "of accepted and of rejected tokens, to tell them apart"
     check_that(0 < kept < total, "traces", rule, f"{kept} accepted of {total}")
     return found
-
-
-def weights_of(samples: Sequence[TextSamples]) -> Int64[np.ndarray, " positions"]:
-    """Return the number of each position's text, for splits that keep texts whole."""
-    return np.repeat(np.arange(len(samples)), [len(each.accepted) for each in samples])
-
-
-LEAST_POSITIONS = 100

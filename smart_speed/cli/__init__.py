@@ -12,6 +12,10 @@ from smart_speed.errors import SmartSpeedError
 
 _COMMANDS = {
     "generate": "answer a prompt, or compare conditions on several",
+    "experiment": "answer prompts under many conditions, into a folder",
+    "evaluate": "work out every figure of a run",
+    "analyze": "test the hypotheses on a run, and write its report",
+    "compare": "show two runs side by side",
     "calibrate": "learn draft lengths for models, machine and texts",
     "replay": "say what any strategy would have earned on traces",
     "trace": "record what drafters would write, for calibrate and replay",

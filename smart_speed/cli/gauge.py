@@ -75,3 +75,48 @@ class Gauge:
         trace: TracebackType | None,
     ) -> None:
         self._bar.remove_task(self._task)
+
+
+@final
+class Gauges:
+    """Pieces of work that follow one another on a display, told apart by what is counted."""
+
+    def __init__(self, bar: Bar) -> None:
+        """Begin with none.
+
+        Args:
+            bar: The display.
+        """
+        self._bar = bar
+        self._name = ""
+        self._gauge: Gauge | None = None
+
+    def show(self, name: str, done: int, total: int, note: str = "") -> None:
+        """Say how far the work is; another name takes the place of the one before.
+
+        Args:
+            name: Of what is counted, in the plural.
+            done: As for ``Gauge.show``, as are the rest.
+            total: Of how many.
+            note: Whatever else is worth a look.
+        """
+        if self._gauge is None or name != self._name:
+            self._close()
+            self._name, self._gauge = name, Gauge(self._bar, name)
+        self._gauge.show(done, total, note)
+
+    def _close(self) -> None:
+        if self._gauge is not None:
+            self._gauge.__exit__(None, None, None)
+            self._gauge = None
+
+    def __enter__(self) -> "Gauges":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smart_speed.cli import arguments, compare
+from smart_speed.cli import arguments, comparing
 from smart_speed.cli.console import check_writable, print_json, say
 from smart_speed.cli.prompts import NamedPrompt, read_prompts
 from smart_speed.config import EntropyConfig
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--compare",
         nargs="?",
-        const=compare.DEFAULT,
+        const=comparing.DEFAULT,
         metavar="NAMES",
-        help=f"run several conditions, interleaved, and show a table; default {compare.DEFAULT}",
+        help=f"run several conditions, interleaved, and show a table; default {comparing.DEFAULT}",
     )
     group.add_argument("--json", action="store_true", help="one JSON document on standard output")
     group.add_argument("--html", metavar="FILE", type=Path, help="write a heat map of entropy")
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     profile = read_profile(Path(args.profile)) if args.profile else Profile()
     given = arguments.decoding_settings(args)
     if args.compare:
-        conditions = compare.parse_conditions(args.compare, given, profile)
+        conditions = comparing.parse_conditions(args.compare, given, profile)
     else:
         strategy = args.strategy or profile.config.get("strategy", "absolute")
         settings = {**profile.settings_of(strategy), **given, "strategy": strategy}
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html:
         check_writable(args.html)
     if args.compare:
-        return compare.run(args, conditions, prompts, sampling, profile)
+        return comparing.run(args, conditions, prompts, sampling, profile)
     return _answer(args, conditions[""], prompts[0], sampling, profile)
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from smart_speed.calibration.judging import Judge, Judgement
 from smart_speed.calibration.search import GRIDS, Found, best_settings
-from smart_speed.cli import arguments, compare
+from smart_speed.cli import arguments, comparing
 from smart_speed.cli.console import console, print_json, say
 from smart_speed.cli.figures import interval, number
 from smart_speed.cli.gauge import Gauge, progress_bar
@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         return _search(args, texts, costs)
     conditions = _conditions(args, profile)
     longest = min(each.trace.max_draft_len for each in texts)
-    judge = Judge(texts, costs, fixed_len=args.fixed_len or _learned_len(profile))
+    to_beat = _learned_len(profile) if args.fixed_len is None else args.fixed_len
+    judge = Judge(texts, costs, fixed_len=to_beat)
     found: dict[str, Judgement] = {}
     with progress_bar() as bar, Gauge(bar, "policies") as gauge:
         for done, (name, config) in enumerate(conditions.items()):
@@ -127,7 +128,7 @@ def _conditions(args: argparse.Namespace, profile: Profile) -> Mapping[str, Entr
         names = args.strategy
     elif "calibration" in profile.config and args.compare == _POLICIES:
         names = f"calibrated,{names}"
-    return compare.parse_conditions(names, arguments.decoding_settings(args), profile)
+    return comparing.parse_conditions(names, arguments.decoding_settings(args), profile)
 
 
 def _learned_len(profile: Profile) -> int | None:
@@ -157,6 +158,9 @@ def _show(found: Mapping[str, Judgement], judge: Judge) -> None:
             number(row["passes_per_token"], ".2f"),
         )
     console.print(table)
+    lens = sorted(judge.best_fixed_by_task().items())
+    by_task = ", ".join(f"{task or 'any'} {length}" for task, length in lens)
+    console.print(f"best fixed length of each task, in hindsight: {by_task}", markup=False)
 
 
 def _search(args: argparse.Namespace, texts: list[PreparedTrace], costs: CostModel) -> int:

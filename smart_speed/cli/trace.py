@@ -5,7 +5,7 @@ from pathlib import Path
 
 from smart_speed.cli import arguments, tracing
 from smart_speed.cli.console import print_json, say
-from smart_speed.cli.gauge import progress_bar
+from smart_speed.cli.gauge import Gauges, progress_bar
 from smart_speed.tracing.trace_files import read_manifest
 
 
@@ -20,13 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record traces of every drafter on the same texts."""
-    sampling = arguments.sampling(args)
-    prompts = tracing.traced_prompts(args)
-    models = tracing.load_models(args)
-    traces, _ = tracing.open_traces(args.folder, models, prompts, sampling, args)
-    with progress_bar() as bar:
-        tracing.record_traces(traces, models, prompts, sampling, args, bar)
-    say(f"Traces of {len(prompts)} prompts are in {args.folder}.")
+    task = tracing.prepare(args, args.folder)
+    with progress_bar() as bar, Gauges(bar) as gauges:
+        tracing.record(task, gauges)
+    say(f"Traces of {len(task.prompts)} prompts are in {args.folder}.")
     if args.json:
         print_json(read_manifest(args.folder).to_json())
     return 0

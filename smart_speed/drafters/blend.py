@@ -26,8 +26,8 @@ class BlendWeights:
     """How much of the law is the n-grams': sigmoid(bias + per_token * order + per_prob * top).
 
     Order is the length of the longest context seen before, top the probability that n-grams give
-    their likeliest token. The defaults serve both shipped drafters; weights around them are worse, and not
-    by much (experiments/LOG.md, ``benchmarks.blend_weights``).
+    their likeliest token. The defaults serve both shipped drafters; weights around them are worse,
+    and not by much (``python -m benchmarks.blend_weights``, experiments/LOG.md).
     """
 
     bias: float = -3.9

@@ -18,8 +18,7 @@ from smart_speed.engines.base import LoadedModel
 from smart_speed.entropy import facts_measure
 from smart_speed.errors import ContextLengthError, NonFiniteError, check_that
 from smart_speed.laws import Array, Scores, softmax, wide
-
-_NGRAM_LEN = 4
+from smart_speed.metrics.texts import count_repeats
 
 
 @final
@@ -138,17 +137,3 @@ _measure = facts_measure("shannon", order=2.0, k=1)
 def _to_numpy(array: Array) -> np.ndarray:
     """Copy an array of any library: the engine may overwrite its own."""
     return np.array(array_api_compat.to_device(array, "cpu"))
-
-
-class Repeats(NamedTuple):
-    """How much of a text has been there before."""
-
-    num_4grams: int
-    num_repeated: int
-
-
-def count_repeats(tokens: Sequence[int]) -> Repeats:
-    """Count a text's runs of four tokens, and those that occurred in it before."""
-    starts = range(len(tokens) - _NGRAM_LEN + 1)
-    found = [tuple(tokens[start : start + _NGRAM_LEN]) for start in starts]
-    return Repeats(len(found), len(found) - len(set(found)))

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from smart_speed.errors import ConfigError, EngineMissingError, check_that
+from smart_speed.errors import ConfigError, check_that
 from smart_speed.workloads.builtin import builtin_prompts
+from smart_speed.workloads.data_files import data_suffix, read_text
+from smart_speed.workloads.hub import load_rows, parse_place
 
 _TEXT_FIELDS = ("prompt", "question", "instruction", "text")
 """Where a line of JSON keeps its prompt; the first that is there."""
@@ -33,8 +35,9 @@ def read_prompts(source: str, licences: Collection[str] = ()) -> list[TrainingPr
     Args:
         source: "builtin"; a JSON lines file (field "prompt", "question", "instruction" or "text",
             and if there are, "id", "task", "source", "licence" or "license"); any other file of
-            text, one prompt a line; or a data set with such fields: a folder or a hub name,
-            ``NAME``, ``NAME:SPLIT`` or ``NAME:CONFIG:SPLIT``, of split "train" if none is named.
+            text, one prompt a line; either may be compressed (.gz); or a data set with such
+            fields: a folder or a hub name, ``NAME``, ``NAME:SPLIT`` or ``NAME:CONFIG:SPLIT``, of
+            split "train" if none is named.
         licences: Names to keep, such as "MIT"; a remark in brackets after a prompt's licence does
             not count. Empty keeps all.
 
@@ -71,19 +74,13 @@ def _plain(licence: str) -> str:
 
 
 def _read_file(path: Path) -> list[TrainingPrompt]:
-    try:
-        with path.open(encoding="utf-8") as file:  # splitlines would split inside of texts
-            lines = file.readlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"A file of prompts must be readable UTF-8 text, got {str(path)!r} ({error})."
-        ) from error
-    if path.suffix == ".jsonl":
+    lines = read_text(path).split("\n")  # splitlines would split inside of texts
+    if data_suffix(path) == "jsonl":
         return [
             _read_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()
         ]
     return [
-        TrainingPrompt(prompt_id=f"{path.stem}:{number}", text=line.rstrip("\n"), source=path.name)
+        TrainingPrompt(prompt_id=f"{path.stem}:{number}", text=line, source=path.name)
         for number, line in enumerate(lines, 1)
         if line.strip()
     ]
@@ -119,26 +116,13 @@ def _prompt_of(row: Any, source: str, prompt_id: str) -> TrainingPrompt:
 
 
 def _read_data_set(source: str) -> list[TrainingPrompt]:
+    place = parse_place(source)
+    name = str(Path(place.name).expanduser())
+    rows = load_rows(place._replace(name=name, split=place.split or "train"))
     try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise EngineMissingError(
-            f"prompts must be 'builtin' or a file, or else a data set, found no file {source!r}; "
-            "for data sets run `pip install 'smart-speed[data]'`."
-        ) from error
-    name, *rest = source.split(":")
-    config, split = (rest[0] if len(rest) == 2 else None), (rest or ["train"])[-1]
-    try:
-        rows = load_dataset(str(Path(name).expanduser()), config, split=split)
-    # What a hub, a parser or a file system may say has no common ancestor.
-    except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise ConfigError(
-            f"prompts must be 'builtin', a file, or a data set here or on the hub, got {source!r}: "
-            f"{said}; give the path of a local copy."
-        ) from error
-    try:
-        return [_prompt_of(row, name, f"{name}:{number}") for number, row in enumerate(rows)]
+        return [
+            _prompt_of(row, place.name, f"{place.name}:{number}") for number, row in enumerate(rows)
+        ]
     except ValueError:
         raise ConfigError(
             f"A data set of prompts must have a text in {', '.join(_TEXT_FIELDS)}, got {source!r} "

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import chain, zip_longest
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from smart_speed.errors import check_that
 
 
+@runtime_checkable
 class HasTask(Protocol):
     """A prompt that knows its task."""
 
@@ -32,9 +33,19 @@ def choose(prompts: Sequence[Item], limit: int | None, *, seed: int = 0) -> list
         seed: Of the choice.
     """
     check_that(limit is None or limit >= 1, "limit", "at least 1", limit)
+    return list(chain.from_iterable(take_turns(prompts, seed=seed)))[:limit]
+
+
+def take_turns(prompts: Sequence[Item], *, seed: int = 0) -> list[list[Item]]:
+    """Put prompts in random order: the first of every task, the second of every task, and so on.
+
+    Args:
+        prompts: To order.
+        seed: Of the order.
+    """
     order = np.random.default_rng(seed).permutation(len(prompts)).tolist()
     by_task: dict[str, list[Item]] = {each.task: [] for each in prompts}
     for at in order:
         by_task[prompts[at].task].append(prompts[at])
-    turns = chain.from_iterable(zip_longest(*by_task.values()))
-    return [each for each in turns if each is not None][:limit]
+    turns = zip_longest(*by_task.values())
+    return [[each for each in turn if each is not None] for turn in turns]

@@ -12,7 +12,7 @@ from smart_speed.engines.base import LoadedModel
 from smart_speed.engines.toy import TableModel
 from smart_speed.errors import ConfigError, ContextLengthError, NonFiniteError
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
-from smart_speed.training.drafter_scores import VerifiedAnswer, count_repeats, score_answer
+from smart_speed.training.drafter_scores import VerifiedAnswer, score_answer
 
 Pair = Callable[..., tuple[LoadedModel, LoadedModel]]
 
@@ -140,16 +140,3 @@ def test_a_broken_verifier_is_refused(random_pair: Pair) -> None:
     )
     with pytest.raises(NonFiniteError, match="target law"):
         score_answer(broken, trimmed(), answered(good, 5))
-
-
-@pytest.mark.parametrize(
-    ("tokens", "expected"),
-    [
-        ([1, 2, 3], (0, 0)),
-        ([1, 2, 3, 4], (1, 0)),
-        ([1, 2, 3, 4, 1, 2, 3, 4], (5, 1)),
-        ([7] * 10, (7, 6)),
-    ],
-)
-def test_repeats_are_counted_by_hand(tokens: list[int], expected: tuple[int, int]) -> None:
-    assert tuple(count_repeats(tokens)) == expected

@@ -151,8 +151,13 @@ def test_a_run_killed_while_it_finishes_can_finish_again(
     [
         ({"engine": "hf"}, "engine must stay 'toy' to go on with the traces in "),
         (
-            {"settings": {"max_draft_len": 9}},
-            "max_draft_len must stay 8 to go on with",
+            {"settings": {"max_draft_len": 9, "ending_tokens": [11]}},
+            "max_draft_len must stay 8 to go on with the traces in ",
+        ),
+        ({"settings": {"max_draft_len": 8}}, "ending_tokens must stay [11] to go on with"),
+        (
+            {"settings": {"max_draft_len": 8, "ending_tokens": [11], "seed": 1}},
+            "seed must stay None to go on with",
         ),
         ({"prompts_sha256": "0"}, "prompts must stay the same to go on with the traces in "),
         ({"prompt_ids": ("a", "b")}, "prompts must stay the same to go on with the traces in "),

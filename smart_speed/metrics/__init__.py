@@ -1,0 +1,1 @@
+"""From records and answers to figures: each formula once; docs/metrics.md works them by hand."""

@@ -1,0 +1,1 @@
+"""Running an experiment: settings, conditions, prompts, stages, and who answers."""

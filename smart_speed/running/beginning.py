@@ -1,0 +1,197 @@
+"""What a run does before its first answer: learn, trace, and write down what is to be done."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from smart_speed.drafters.base import Drafter
+from smart_speed.errors import MeasurementError, SmartSpeedError, check_that
+from smart_speed.machine import machine_facts
+from smart_speed.profiles import Profile, read_profile
+from smart_speed.run_folder import (
+    CALIBRATION_NAME,
+    TRACES_NAME,
+    ConditionInfo,
+    PromptInfo,
+    RunManifest,
+)
+from smart_speed.running.about import facts_of_a_run
+from smart_speed.running.calibrating import (
+    PROFILE_NAME,
+    Progress,
+    costs_path,
+    learn,
+    measure_drafter,
+    read_measured,
+    traces_folder,
+)
+from smart_speed.running.conditions import made_conditions, screened
+from smart_speed.running.prompts import LivePrompt, Selected
+from smart_speed.running.screening import Learning, learning_of, screen
+from smart_speed.running.settings import ExperimentConfig, as_json
+from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, trace_all
+from smart_speed.tracing.costs import CostModel
+
+_ROUGHER = 4.0
+"""Times the resolution that is asked for, where the machine is too noisy for it."""
+
+
+@final
+@dataclass(frozen=True)
+class Beginning:
+    """A run that has answered nothing yet; each stage goes on with where it was stopped."""
+
+    config: ExperimentConfig
+    models: Models
+    selected: Selected
+    progress: Progress
+    say: Callable[[str], None]
+    clock: Callable[[], float]
+
+    def manifest(self, profile: Profile | None) -> RunManifest:
+        """Learn, trace, and return what is to be done.
+
+        Args:
+            profile: That was given; else one is made, if there are prompts to learn on.
+
+        Raises:
+            ConfigError: If the folder holds traces that were made otherwise.
+            MeasurementError: If the machine is too noisy to learn what drafting costs.
+            OutputError: If the folder cannot be written.
+        """
+        folder = self.config.folder
+        calibration = folder / CALIBRATION_NAME
+        if profile is not None:
+            profile.write(calibration / PROFILE_NAME)
+        elif self.selected.calibration:
+            profile = self._calibrated(calibration)
+        self._trace(folder / TRACES_NAME, self.selected.test, "prompts traced")
+        learning = None
+        if profile is not None and "measured" in profile.learned:
+            costs = CostModel.from_json(profile.learned["measured"]["costs"])
+            learning = learning_of(calibration, self._name, costs)
+        relearn = learning.relearn if learning else None
+        conditions = made_conditions(self.config, profile, relearn)
+        screening = self._screened(learning, conditions) if self.config.confirm_live else None
+        about = facts_of_a_run() | {
+            "prompts_sha256": self.selected.sha256,
+            "num_left_out": self.selected.num_left_out,
+            "screening": screening,
+        }
+        return self._manifest(profile, conditions, about)
+
+    @property
+    def _name(self) -> str:
+        return self.config.drafter_model_path
+
+    @property
+    def _drafter(self) -> Drafter:
+        return self.models.drafters[self._name]
+
+    def _calibrated(self, folder: Path) -> Profile:
+        """Trace, measure and learn, or what of it is left to be done."""
+        self._trace(traces_folder(folder), self.selected.calibration, "prompts to learn on")
+        if (costs := costs_path(folder, self._name)).exists():
+            was, here = read_measured(costs)[1], machine_facts()
+            check_that(was == here, "machine", f"the one whose costs were measured ({was})", here)
+        if (folder / PROFILE_NAME).exists():
+            return read_profile(folder / PROFILE_NAME)
+        resolution = self.config.cost_resolution
+        try:
+            self._measure(folder, resolution)
+        except MeasurementError as error:
+            self.say(f"{error} Once more, at {_ROUGHER:.0f} times the resolution.")
+            self._measure(folder, min(_ROUGHER * resolution, 0.99))
+        return learn(folder, say=self.say, progress=self.progress)
+
+    def _measure(self, folder: Path, resolution: float) -> None:
+        measure_drafter(
+            folder,
+            self._name,
+            (self.models.verifier, self._drafter),
+            [each.asked([]) for each in self.selected.calibration],
+            max_draft_len=self.config.trace_draft_len,
+            resolution=resolution,
+            most_s=self.config.cost_seconds,
+            progress=self.progress,
+        )
+
+    def _trace(self, folder: Path, prompts: tuple[LivePrompt, ...], what: str) -> None:
+        """Trace the first turn of each prompt."""
+
+        def failed(prompt_id: str, error: SmartSpeedError) -> None:
+            self.say(f"{prompt_id} cannot be traced: {error}")
+
+        config = self.config
+        settings = TraceSettings(
+            config.trace_draft_len, config.max_new_tokens, config.answer_sampling()
+        )
+        trace_all(
+            folder,
+            self.models,
+            [TracedPrompt(each.prompt_id, each.task, each.asked([])) for each in prompts],
+            settings,
+            progress=lambda done, total: self.progress(what, done, total, ""),
+            failed=failed,
+        )
+
+    def _screened(
+        self, learning: Learning | None, conditions: dict[str, ConditionInfo]
+    ) -> dict[str, Any]:
+        """Add the best few settings of each strategy to the conditions, by full grids."""
+        rule = "0 with a profile, which brings no traces to screen on"
+        check_that(learning is not None, "confirm_live", rule, self.config.confirm_live)
+        assert learning is not None
+        start = self.clock()
+        found = screen(
+            *learning,
+            progress=lambda done, total, note: self.progress("settings", done, total, note),
+        )
+        known = [
+            {key: val for key, val in each.config.items() if key != "calibration"}
+            for each in conditions.values()
+        ]
+        known = as_json(known)
+        for strategy, tried in found.items():
+            fresh = [each for each in tried if as_json(each.settings) not in known]
+            for number, each in enumerate(fresh[: self.config.confirm_live], 1):
+                name, info = screened(strategy, number, each.settings)
+                conditions[name] = info
+        return {
+            "num_tried": sum(map(len, found.values())),
+            "seconds": self.clock() - start,
+            "best": {
+                strategy: [each._asdict() for each in tried[: self.config.confirm_live]]
+                for strategy, tried in found.items()
+            },
+        }
+
+    def _manifest(
+        self, profile: Profile | None, conditions: dict[str, ConditionInfo], about: dict[str, Any]
+    ) -> RunManifest:
+        models, verifier = self.models, self.models.verifier
+        return RunManifest(
+            name=self.config.experiment_name,
+            config=self.config.to_json(),
+            conditions=conditions,
+            prompts=tuple(
+                PromptInfo(prompt_id=each.prompt_id, task=each.task, num_turns=len(each.turns))
+                for each in self.selected.test
+            ),
+            calibration_prompt_ids=tuple(
+                learned_on(profile) or (each.prompt_id for each in self.selected.calibration)
+            ),
+            repeats=self.config.repeats,
+            verifier={**models.ids["verifier"], "description": verifier.description},
+            drafter={**models.ids["drafters"][self._name], "description": self._drafter.name},
+            engine=verifier.engine,
+            sampling=as_json(asdict(self.config.answer_sampling())),
+            about=about,
+        )
+
+
+def learned_on(profile: Profile | None) -> tuple[str, ...]:
+    """Return the ids of the prompts that a profile was learned on, if it says so."""
+    split = profile.learned.get("split", {}) if profile else {}
+    return tuple(split.get("prompt_ids", ()))

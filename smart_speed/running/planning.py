@@ -1,0 +1,115 @@
+"""What a run would take: answers, bytes, and an estimate of the time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from smart_speed.calibration.search import GRIDS
+from smart_speed.engines.base import LoadedModel
+from smart_speed.running.conditions import ABLATIONS, TEMPERATURES, recipes
+from smart_speed.running.prompts import LivePrompt, Selected
+from smart_speed.running.settings import ExperimentConfig
+from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+
+_TIMED_TOKENS = 24
+_BYTES_PER_TOKEN = 190
+"""Of a record: an output token takes about two thirds of a round, a round is so long in JSON."""
+_TRACE_ANSWERS = 3.0
+"""A trace takes as long as so many plain answers."""
+_LEARNING_S = 60.0
+_SCREENING_S = 300.0
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run would do."""
+
+    conditions: Sequence[str]
+    """Names; those of an ablation by the name of its setting, for their values are learned."""
+    num_conditions: int
+    num_prompts: int
+    num_turns: int
+    """Of all prompts together."""
+    num_calibration_prompts: int
+    repeats: int
+    num_answers: int
+    num_done: int
+    num_bytes: int
+    """Of the answers, about."""
+    seconds: float
+    """Still to go, about: as if every condition were as fast as plain decoding, and every answer
+    as long as it may be."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "conditions": list(self.conditions)}
+
+
+def condition_names(config: ExperimentConfig) -> dict[str, int]:
+    """Return the conditions that settings ask for, and how many each name stands for."""
+    counts = dict.fromkeys(recipes(config), 1)
+    for group in config.ablations:
+        for each in ABLATIONS[group]:
+            counts[f"{each.strategy}/{each.setting}"] = len(each.values) or len(each.factors)
+    if config.confirm_live:
+        counts |= {f"{strategy}/screened": config.confirm_live for strategy in GRIDS}
+    return counts
+
+
+def make_plan(
+    config: ExperimentConfig,
+    verifier: LoadedModel,
+    selected: Selected,
+    conditions: Mapping[str, int],
+    *,
+    num_done: int,
+    calibrated: bool,
+    traced: bool,
+) -> Plan:
+    """Return what is to be done.
+
+    Args:
+        config: Of the experiment.
+        verifier: Answers the beginning of one prompt, to be timed.
+        selected: Its prompts.
+        conditions: Names, and how many each stands for.
+        num_done: Answers that there are.
+        calibrated: Whether nothing is left to be learned.
+        traced: Whether nothing is left to be traced.
+    """
+    num_turns = sum(len(each.turns) for each in selected.test)
+    num_answers = num_turns * sum(conditions.values()) * config.repeats
+    answer_s = _answer_seconds(config, verifier, selected.test[0])
+    seconds = (num_answers - num_done) * answer_s
+    if not traced:
+        seconds += _TRACE_ANSWERS * answer_s * len(selected.test)
+    if not calibrated and selected.calibration:
+        seconds += _TRACE_ANSWERS * answer_s * len(selected.calibration)
+        seconds += config.cost_seconds + _LEARNING_S
+        seconds += _SCREENING_S if config.confirm_live else 0
+    if "temperature" in config.ablations:
+        seconds *= 1 + len(TEMPERATURES)
+    return Plan(
+        conditions=list(conditions),
+        num_conditions=sum(conditions.values()),
+        num_prompts=len(selected.test),
+        num_turns=num_turns,
+        num_calibration_prompts=len(selected.calibration),
+        repeats=config.repeats,
+        num_answers=num_answers,
+        num_done=num_done,
+        num_bytes=num_answers * config.max_new_tokens * _BYTES_PER_TOKEN,
+        seconds=seconds,
+    )
+
+
+def _answer_seconds(config: ExperimentConfig, verifier: LoadedModel, prompt: LivePrompt) -> float:
+    """Return how long a plain answer takes, from the beginning of one."""
+    decoder = EntropyBasedSpeculativeDecoder(verifier)
+    decoder.generate(prompt.asked([]), max_new_tokens=4)  # first calls take longer
+    decoder.forget()
+    record = decoder.generate(prompt.asked([]), max_new_tokens=_TIMED_TOKENS).record
+    token_s = record.decode_s / max(record.output_len, 1)
+    return record.prefill_s + token_s * config.max_new_tokens
