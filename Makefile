@@ -29,6 +29,7 @@ test: check
 bench: $(VENV)/.ready
 	$(RUN)/python -m benchmarks.overhead
 	$(RUN)/python -m benchmarks.greedy_equality
+	$(RUN)/python -m benchmarks.replay_equality
 
 clean:
 	rm -rf $(VENV) results

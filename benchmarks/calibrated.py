@@ -17,6 +17,7 @@ from benchmarks.console import progress_bar, write_json
 from benchmarks.unseen_prompts import READERS, unseen_prompts
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier
 from smart_speed.profiles import read_profile
+from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.record import TraceRecorder
 from smart_speed.tracing.trace_files import TraceFolder, TraceManifest, prompts_sha256, read_traces
@@ -35,7 +36,12 @@ def main() -> None:
     drafter = args.drafter or profile.drafter["name"]
     known, tests = (_texts(each, drafter) for each in (args.calibration / "traces", args.test))
     if args.part == "replay":
-        document = replay_all(known, tests, profile)
+        others = []
+        for each in map(read_profile, args.also):
+            assert each.drafter is not None
+            costs = CostModel.from_json(each.learned["measured"]["costs"])
+            others.append((_texts(args.test, each.drafter["name"]), costs))
+        document = replay_all(known, tests, profile, others)
         write_json(args.out or RESULTS / f"calibrated-replay-{profile.engine}.json", document)
         return
     live(args, profile, tests, args.out or RESULTS / f"calibrated-live-{profile.engine}.json")
@@ -86,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", type=Path, help="default: that of the calibration")
     parser.add_argument("--test", type=Path, required=True, help="folder of the test traces")
     parser.add_argument("--drafter", help="default: the profile's")
+    parser.add_argument(
+        "--also", type=Path, nargs="*", default=[], metavar="PROFILE",
+        help="of other drafters of the test traces, for an oracle that chooses among them",
+    )  # fmt: skip
     parser.add_argument("--drafters", default="small+ngram,nano+ngram", help="to trace")
     parser.add_argument("--engine", default="llama_cpp")
     parser.add_argument("--dtype")

@@ -37,7 +37,10 @@ FEATURE_SETS: Mapping[str, tuple[str, Sequence[str]]] = {
 
 
 def replay_all(
-    known: Sequence[PreparedTrace], tests: Sequence[PreparedTrace], profile: Profile
+    known: Sequence[PreparedTrace],
+    tests: Sequence[PreparedTrace],
+    profile: Profile,
+    others: Sequence[tuple[Sequence[PreparedTrace], CostModel]],
 ) -> dict[str, Any]:
     """Return every result, as JSON values, and show it.
 
@@ -45,9 +48,10 @@ def replay_all(
         known: What the profile was learned on.
         tests: Prompts that nothing was learned on.
         profile: With its costs.
+        others: Traces of the same prompts and costs, for each other drafter.
     """
     costs = CostModel.from_json(profile.learned["measured"]["costs"])
-    policies = judge_policies(tests, profile, costs)
+    policies = judge_policies(tests, profile, costs, others)
     document = {
         "profile": {"verifier": profile.verifier, "drafter": profile.drafter},
         "engine": profile.engine,
@@ -63,7 +67,10 @@ def replay_all(
 
 
 def judge_policies(
-    tests: Sequence[PreparedTrace], profile: Profile, costs: CostModel
+    tests: Sequence[PreparedTrace],
+    profile: Profile,
+    costs: CostModel,
+    others: Sequence[tuple[Sequence[PreparedTrace], CostModel]],
 ) -> dict[str, Any]:
     """Return the figures of every policy, learned and default, beside fixed lengths and oracle."""
     judge = Judge(tests, costs, fixed_len=profile.settings_of("fixed")["max_draft_len"])
@@ -86,7 +93,10 @@ def judge_policies(
         longest = min(STRATEGIES[strategy].max_draft_len, judge.max_draft_len)
         configs[f"{strategy} default"] = replace(default, max_draft_len=longest)
     found = {name: judge.judge(config) for name, config in configs.items()}
+    found["plain"] = judge.judge(EntropyConfig(strategy="plain"))
     found["oracle"] = judge.oracle()
+    if others:
+        found[f"oracle, choice of {len(others) + 1} drafters"] = judge.oracle_choice(others)
     by_task = judge.best_fixed_by_task()
     return {
         "fixed_len": judge.fixed_len,

@@ -3,8 +3,7 @@
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -88,9 +87,10 @@ class AnalysisPipeline:
             OutputError: If the files cannot be written.
         """
         read_manifest(self.experiment_dir)
-        with self._folders() as (tables, plots):
-            self._say("figures and hypotheses")
-            found = find(self.experiment_dir, machine=self.machine)
+        tables, plots = self._folders()
+        self._say("figures and hypotheses")
+        found = find(self.experiment_dir, machine=self.machine)
+        with writing("An analysis", self.output_dir):
             self._say("plots")
             drawn = draw_plots(found, plots)
             self._say("report")
@@ -107,15 +107,15 @@ class AnalysisPipeline:
             plots=plots,
         )
 
-    @contextmanager
-    def _folders(self) -> Iterator[tuple[Path, Path]]:
+    def _folders(self) -> tuple[Path, Path]:
+        """Make the folders, before any work is done."""
         out = self.output_dir
         check_that(not out.is_file(), "output_dir", "a folder", str(out))
         with writing("An analysis", out):
             tables, plots = out / "tables", out / "plots"
             for folder in (tables, plots):
                 folder.mkdir(parents=True, exist_ok=True)
-            yield tables, plots
+        return tables, plots
 
     def _write(self, found: Findings, report: Report, drawn: Mapping[str, str]) -> None:
         texts = {f"tables/{table.name}.csv": table.to_csv() for table in report.tables}

@@ -16,6 +16,7 @@ from smart_speed.metrics.answers import (
     by_task,
     check_one_machine,
     prompts_of_all,
+    shared_answers,
     usual_answers,
 )
 from smart_speed.metrics.figures import condition_figures
@@ -111,21 +112,16 @@ def evaluate_run(
         machine: Whose answers are looked at, where several have made some.
 
     Raises:
-        ConfigError: If the folder holds no run, a task or machine is unknown, or answers were
-            timed on different machines.
+        ConfigError: If the folder holds no run, a task, machine or condition is unknown, or
+            answers were timed on different machines.
     """
     manifest, answers = read_manifest(folder), read_answers(folder)
-    for each in answers:
-        if (name := each.record.condition) not in manifest.conditions:
-            raise unknown_name("condition of an answer", name, manifest.conditions)
     looked_at = _looked_at(manifest, answers, tasks, machine)
     timed_on = check_one_machine(looked_at)
     usual = usual_answers(looked_at)
     shared = dict.fromkeys(prompts_of_all(manifest, usual))
     compared = _Compared(
-        answers=by_condition(
-            [each for each in usual if each.prompt_id in shared], manifest.conditions
-        ),
+        answers=shared_answers(manifest, usual),
         tasks=list(
             dict.fromkeys(each.task for each in manifest.prompts if each.prompt_id in shared)
         ),

@@ -1,7 +1,7 @@
 """An experiment: prompts answered under many conditions, side by side, into a folder.
 
-Stages, each gone on with where it was stopped: choose prompts; learn on some of them; trace those
-to be answered; write down what is to be done; answer.
+Stages, each gone on with where it was stopped: choose prompts; learn on some of them; write down
+what is to be done; answer the others, and trace each before.
 """
 
 import importlib
@@ -18,7 +18,6 @@ from smart_speed.files import writing
 from smart_speed.loaded_run import load_run
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.run_folder import (
-    ANSWERS_NAME,
     MANIFEST_NAME,
     Answer,
     AnswerLog,
@@ -38,7 +37,7 @@ from smart_speed.running.progress import LineProgress, say_on_stderr
 from smart_speed.running.prompts import Selected, select_prompts
 from smart_speed.running.screening import write_screening
 from smart_speed.running.settings import FREE, ExperimentConfig, as_json
-from smart_speed.running.traced import Models, load_models
+from smart_speed.running.traced import Models, Tracing, load_models
 
 __all__ = ["ExperimentConfig", "ExperimentRunner", "Outcome"]
 
@@ -86,6 +85,9 @@ class ExperimentRunner:
         self._clock = clock
         self._drafter = config.drafter_model_path
         self._sampling = config.answer_sampling()
+        # Made now, so that what breaks a rule is refused before hours of work.
+        temperatures = TEMPERATURES if "temperature" in config.ablations else ()
+        self._inner = [_at_temperature(config, each) for each in temperatures]
 
     def run_full_experiment(self) -> Outcome:
         """Run every stage that is not done.
@@ -101,17 +103,21 @@ class ExperimentRunner:
         models = self._load()
         profile = self._given_profile(models)
         selected = self._select(models, profile)
-        if before is None:
-            beginning = Beginning(config, models, selected, self._progress, self._say, self._clock)
+        if (plan := self._plan(before, models, selected)).num_done < plan.num_answers:
+            for sentence in plan.sentences():
+                self._say(sentence)
+        beginning = Beginning(config, models, selected, self._progress, self._say, self._clock)
+        manifest = before
+        if manifest is None:
             manifest = beginning.manifest(profile)
             write_manifest(folder, manifest)
-        else:
-            self._check_same(before, models, selected)
-            manifest = before
-        outcome = self._answer(manifest, models, selected)
+        outcome = self._answer(manifest, models, selected, beginning.tracing())
         write_screening(load_run(folder))
-        for temperature in TEMPERATURES if "temperature" in config.ablations else ():
-            self._at_temperature(temperature)
+        for inner in self._inner:
+            self._say(f"Temperature {inner.temperature:g}:")
+            ExperimentRunner(
+                inner, progress=self._progress, say=self._say, clock=self._clock
+            ).run_full_experiment()
         return outcome
 
     def plan(self) -> Plan:
@@ -120,24 +126,25 @@ class ExperimentRunner:
         Raises:
             ConfigError: As for ``run_full_experiment``, as are the others.
         """
-        folder, config = self.config.folder, self.config
-        before = read_manifest(folder) if (folder / MANIFEST_NAME).exists() else None
+        before = _manifest_in(self.config.folder)
         models = self._load()
-        selected = self._select(models, self._given_profile(models))
-        conditions = condition_names(config)
-        num_done = 0
+        return self._plan(before, models, self._select(models, self._given_profile(models)))
+
+    def _plan(self, before: RunManifest | None, models: Models, selected: Selected) -> Plan:
+        config = self.config
+        conditions, done = condition_names(config), list[Answer]()
         if before is not None:
             self._check_same(before, models, selected)
             conditions = dict.fromkeys(before.conditions, 1)
-            num_done = sum(each.record.status == "ok" for each in read_answers(folder))
+            done = [each for each in read_answers(config.folder) if each.record.status == "ok"]
         return make_plan(
             config,
             models.verifier,
             selected,
             conditions,
-            num_done=num_done,
+            num_done=len(done),
+            num_traced=len({each.prompt_id for each in done}),
             calibrated=before is not None or config.profile is not None,
-            traced=before is not None,
         )
 
     def _opened(self, folder: Path) -> RunManifest | None:
@@ -147,7 +154,7 @@ class ExperimentRunner:
             probe = folder / f".{os.getpid()}.part"
             probe.write_bytes(b"")
             probe.unlink()
-        return read_manifest(folder) if (folder / MANIFEST_NAME).exists() else None
+        return _manifest_in(folder)
 
     def _load(self) -> Models:
         options = self.config.load_options(say=self._say)
@@ -187,8 +194,10 @@ class ExperimentRunner:
                     f"{value!r}; choose another output_dir for it."
                 )
 
-    def _answer(self, manifest: RunManifest, models: Models, selected: Selected) -> Outcome:
-        """Make the answers that are missing."""
+    def _answer(
+        self, manifest: RunManifest, models: Models, selected: Selected, tracing: Tracing
+    ) -> Outcome:
+        """Make the answers that are missing, and the traces of their prompts."""
         work = Work(
             manifest.conditions, self._sampling, self.config.max_new_tokens, manifest.repeats
         )
@@ -196,14 +205,16 @@ class ExperimentRunner:
         failed: set[object] = set()
         total = sum(map(work.num_answers, selected.test))
         try:
-            self._check_machine()
-            for made in self._batches(work, models, selected, log.done):
+            self._check_machine(log.machines)
+            for made in self._batches(work, models, selected, tracing, log.done):
                 for answer in made:
                     log.add(answer)
                     if answer.record.status == "error":
                         failed.add(answer.key)
                 note = f"{len(failed)} failed" if failed else ""
                 self._progress("answers", len(log.done), total, note)
+            if len(log.done) + len(failed) == total:
+                tracing.finish()
         finally:
             log.close()
         return Outcome(
@@ -214,8 +225,13 @@ class ExperimentRunner:
         )
 
     def _batches(
-        self, work: Work, models: Models, selected: Selected, done: Done
+        self, work: Work, models: Models, selected: Selected, tracing: Tracing, done: Done
     ) -> Iterator[list[Answer]]:
+        if self.config.executor == "ray":
+            # While workers are at it, this process must not take time from them.
+            tracing.record(
+                progress=lambda made, total: self._progress("prompts traced", made, total, "")
+            )
         start, budget_s = self._clock(), self.config.time_budget_s
 
         def is_over() -> bool:
@@ -229,33 +245,37 @@ class ExperimentRunner:
                 self.config, work, selected.test, done, is_over, engine=engine, say=self._say
             )
         player = PromptPlayer(models.verifier, models.drafters[self._drafter], work)
-        return play_here(player, work, selected.test, done, is_over)
+        return play_here(
+            player,
+            work,
+            selected.test,
+            done,
+            is_over,
+            before=lambda prompt: tracing.record(prompt.prompt_id),
+        )
 
-    def _check_machine(self) -> None:
+    def _check_machine(self, machines: frozenset[str]) -> None:
         """Refuse to time answers here that would be compared with those of another machine."""
-        if self.config.executor == "ray" or not (self.config.folder / ANSWERS_NAME).exists():
+        if self.config.executor == "ray":
             return
-        machines = {
-            each.machine for each in read_answers(self.config.folder) if each.record.status == "ok"
-        }
         here = machine_id()
         rule = f"the one that timed the answers so far ({', '.join(sorted(machines - {here}))})"
         check_that(machines <= {here}, "machine", rule, here)
 
-    def _at_temperature(self, temperature: float) -> None:
-        """Run the same at another temperature, in a folder inside."""
-        ablations = [each for each in self.config.ablations if each != "temperature"]
-        config = replace(
-            self.config,
-            temperature=temperature,
-            ablations=tuple(ablations),
-            experiment_name=f"{self.config.experiment_name}, temperature {temperature:g}",
-            output_dir=str(self.config.folder / f"temperature-{temperature:g}"),
-        )
-        self._say(f"Temperature {temperature:g}:")
-        ExperimentRunner(
-            config, progress=self._progress, say=self._say, clock=self._clock
-        ).run_full_experiment()
+
+def _manifest_in(folder: Path) -> RunManifest | None:
+    return read_manifest(folder) if (folder / MANIFEST_NAME).exists() else None
+
+
+def _at_temperature(config: ExperimentConfig, temperature: float) -> ExperimentConfig:
+    """Return the same at another temperature, in a folder inside."""
+    return replace(
+        config,
+        temperature=temperature,
+        ablations=tuple(each for each in config.ablations if each != "temperature"),
+        experiment_name=f"{config.experiment_name}, temperature {temperature:g}",
+        output_dir=str(config.folder / f"temperature-{temperature:g}"),
+    )
 
 
 if __name__ == "experiment":

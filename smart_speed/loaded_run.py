@@ -16,8 +16,8 @@ from smart_speed.run_folder import (
 )
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
-from smart_speed.tracing.trace_files import read_manifest as read_trace_manifest
-from smart_speed.tracing.trace_files import read_traces
+from smart_speed.tracing.trace_files import MANIFEST_NAME as TRACE_MANIFEST_NAME
+from smart_speed.tracing.trace_files import read_recorded
 
 PROFILE_NAME = "profile.json"
 
@@ -49,13 +49,12 @@ class LoadedRun:
 
     @cached_property
     def texts(self) -> list[PreparedTrace]:
-        """Traces of the prompts that were answered, ready for replay; empty if none were made."""
+        """Traces of the prompts that were answered so far, ready for replay; perhaps of none."""
         folder = self.folder / TRACES_NAME
-        # Without a hash they are not finished: none of the prompts could be traced.
-        if not folder.is_dir() or read_trace_manifest(folder).traces_sha256 is None:
+        if not (folder / TRACE_MANIFEST_NAME).is_file():
             return []
         name = self.manifest.drafter["name"]
-        return [PreparedTrace(each) for each in read_traces(folder) if each.drafter == name]
+        return [PreparedTrace(each) for each in read_recorded(folder) if each.drafter == name]
 
 
 def load_run(folder: Path) -> LoadedRun:

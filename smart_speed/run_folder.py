@@ -158,7 +158,7 @@ class Answer:
         return json.dumps({"schema": SCHEMA, **own, "record": self.record.to_json()})
 
     @classmethod
-    def from_line(cls, line: str, source: str) -> "Answer":
+    def from_line(cls, line: str | bytes, source: str) -> "Answer":
         """Read what ``to_line`` wrote.
 
         Raises:
@@ -241,10 +241,11 @@ class AnswerLog:
                 data = path.read_bytes()
                 os.truncate(path, data.rfind(b"\n") + 1)
             self._file = path.open("ab")
-        self.done = {
-            each.key: each.tokens for each in read_answers(folder) if each.record.status == "ok"
-        }
+        made = [each for each in read_answers(folder) if each.record.status == "ok"]
+        self.done = {each.key: each.tokens for each in made}
         """Tokens of the answers that need not be made again."""
+        self.machines = frozenset(each.machine for each in made)
+        """Those that had timed answers when the file was opened."""
 
     def add(self, answer: Answer) -> None:
         """Add an answer; it is on the disk when this returns.
@@ -273,4 +274,4 @@ def _read_lines(path: Path) -> Iterator[Answer]:
     whole_lines = path.read_bytes().rpartition(b"\n")[0]
     for number, line in enumerate(whole_lines.split(b"\n"), 1):
         if line:
-            yield Answer.from_line(line.decode(), f"line {number} of {str(path)!r}")
+            yield Answer.from_line(line, f"line {number} of {str(path)!r}")

@@ -13,9 +13,11 @@ from smart_speed.evaluation import Interval, bootstrap_mean
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.oracle import (
     FIXED_LENS,
+    Option,
     best_fixed,
     fixed_seconds,
     oracle,
+    oracle_choice,
     plain_seconds,
 )
 from smart_speed.tracing.prepared import PreparedTrace
@@ -131,6 +133,30 @@ class Judge:
                 for text, rounds in zip(self.texts, self._oracle_rounds, strict=True)
             ]
         )
+
+    def oracle_choice(
+        self, others: Sequence[tuple[Sequence[PreparedTrace], CostModel]]
+    ) -> Judgement:
+        """Return the bound for several drafters: an oracle that also chooses who drafts a round.
+
+        Args:
+            others: For each other drafter its traces of the same texts, in any order, and what
+                rounds cost with it.
+
+        Raises:
+            ConfigError: If a drafter lacks one of the texts, or wrote on another.
+        """
+        by_id = [({each.trace.prompt_id: each for each in texts}, costs) for texts, costs in others]
+        found = []
+        for text in self.texts:
+            options, wanted = [Option(text, self.costs)], text.trace.prompt_id
+            for known, costs in by_id:
+                check_that(wanted in known, "traces", f"of every drafter for {wanted!r}", None)
+                options.append(Option(known[wanted], costs))
+            plan = oracle_choice(options, self.max_draft_len)
+            counted = _totals(text, plan.rounds, self.costs)
+            found.append(counted._replace(seconds=plan.seconds))
+        return self.judgement(found)
 
     def best_fixed_by_task(self) -> dict[str, int]:
         """Return the best fixed draft length of each task, in hindsight."""

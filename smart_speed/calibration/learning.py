@@ -132,6 +132,30 @@ def calibrated_config(
     )
 
 
+def stand_in_config(max_draft_len: int) -> EntropyConfig:
+    """Return a calibrated configuration that knows nothing, to measure what asking it takes."""
+    classes, kinds = 16, 4  # as many as are fitted
+    even = (1 / classes,) * classes
+    acceptance = AcceptanceModel(
+        bias=0.0,
+        per_nat=-1.0,
+        per_log_odds=0.5,
+        per_recent=0.5,
+        recent_rate=0.1,
+        recent_start=0.5,
+        edges=tuple(np.linspace(-2, 2, classes - 1).tolist()),
+        accept_probs=tuple(np.linspace(0.05, 0.95, classes).tolist()),
+        next_probs=(even,) * classes,
+        first_edges=tuple(np.linspace(0.2, 0.8, kinds - 1).tolist()),
+        first_probs=(even,) * kinds,
+    )
+    costs = RoundCosts(
+        plain_s=1.0, step_s=0.05, first_step_extra_s=0.0, wider_s=(0.05,) * max_draft_len
+    )
+    made = Calibration(acceptance=acceptance, costs=costs, rate=1.0, price=1.0)
+    return calibrated_config(made)
+
+
 def replayed_rate(texts: Sequence[PreparedTrace], config: EntropyConfig, costs: CostModel) -> float:
     """Return the tokens per second of a configuration, predicted."""
     seconds = math.fsum(costs.seconds(replay(each, config)) for each in texts)

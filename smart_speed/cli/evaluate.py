@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from smart_speed.cli.console import console, print_json, say
@@ -96,7 +97,7 @@ def _table(title: str, headings: Sequence[str]) -> Table:
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         left = heading in ("condition", "task")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+        table.add_column(escape(heading), justify="left" if left else "right", no_wrap=True)
     return table
 
 
@@ -112,7 +113,7 @@ def _show_speed(document: Mapping[str, Any]) -> None:
     for name, row in _ordered(document):
         over_plain, over_fixed = row["speedup_over_plain"], row["speedup_over_fixed_best"]
         table.add_row(
-            name,
+            escape(name),
             number(row["tokens_per_decode_s"], ".1f"),
             number(over_plain["value"], ".3f"),
             interval(over_plain, ".2f"),
@@ -121,9 +122,11 @@ def _show_speed(document: Mapping[str, Any]) -> None:
             _same(document["identity"], name),
         )
     console.print(table)
+    tuned = document["run"]["baselines"]["fixed_best"] or "not in this run"
     _explain(
-        "plain, fixed: mean of the tasks' speed-ups, with 95 % intervals over prompts; same: texts "
-        "that are plain decoding's, token for token"
+        "plain, fixed: mean of the tasks' speed-ups over plain decoding and over the fixed length "
+        f"tuned on the calibration prompts ({tuned}), with 95 % intervals over prompts; same: "
+        "texts that are plain decoding's, token for token"
     )
 
 
@@ -133,7 +136,7 @@ def _show_drafting(document: Mapping[str, Any]) -> None:
     for name, row in _ordered(document):
         auc = row["entropy_acceptance"]["auc"]
         table.add_row(
-            name,
+            escape(name),
             number(row["acceptance_rate"], ".0%"),
             number(row["mean_emitted_len"], ".2f"),
             number(row["mean_draft_len"], ".2f"),
@@ -157,7 +160,7 @@ def _show_latency(document: Mapping[str, Any]) -> None:
         rounds = [latency["round_s"][each] for each in ("p50", "p90", "p99")]
         answers = [latency["sequence_s"][each] for each in ("p50", "p90", "p99")]
         in_ms = [_ms(each) for each in (first, *rounds)]
-        table.add_row(name, *in_ms, *(number(each, ".2f") for each in answers))
+        table.add_row(escape(name), *in_ms, *(number(each, ".2f") for each in answers))
     console.print(table)
     _explain(
         "first: prefill and first round; round: ms; answer: s of decoding; the median, and what "
@@ -170,7 +173,7 @@ def _show_shares(document: Mapping[str, Any]) -> None:
     table = _table("Where decode time went", ("condition", *parts, "again"))
     for name, row in _ordered(document):
         shares = [number(row["time_shares"][part], ".1%") for part in parts]
-        table.add_row(name, *shares, number(row["repetition"]["share"], ".0%"))
+        table.add_row(escape(name), *shares, number(row["repetition"]["share"], ".0%"))
     console.print(table)
     _explain(
         "overhead: all that is no pass of a model, entropy and strategy being part of it; "
@@ -184,7 +187,7 @@ def _show_tasks(document: Mapping[str, Any]) -> None:
     for name, _ in _ordered(document):
         by_task = document["conditions"][name]["by_task"]
         cells = [number(by_task[task]["speedup_over_plain"]["value"], ".2f") for task in tasks]
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *cells)
     console.print(table)
 
 
@@ -198,4 +201,4 @@ def _same(identity: Mapping[str, Any], name: str) -> str:
 
 
 def _explain(sentence: str) -> None:
-    console.print(sentence, style="dim")
+    console.print(sentence, style="dim", markup=False)

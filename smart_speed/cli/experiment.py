@@ -88,18 +88,8 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         print_json(plan.to_json())
         return
-    console.print(
-        f"{plan.num_conditions} conditions × {plan.num_prompts} prompts ({plan.num_turns} turns) × "
-        f"{plan.repeats} repeats = {plan.num_answers} answers, {plan.num_done} of them done; "
-        f"{plan.num_calibration_prompts} further prompts to learn on.",
-        markup=False,
-    )
-    console.print(f"Conditions: {', '.join(plan.conditions)}.", markup=False)
-    console.print(
-        f"About {plan.num_bytes / 1e6:.0f} MB and {plan.seconds / 60:.0f} minutes, if every "
-        "condition were as fast as plain decoding.",
-        markup=False,
-    )
+    for sentence in plan.sentences():
+        console.print(sentence, markup=False)
 
 
 def _show_outcome(outcome: Outcome, analysis: "Analysis | None", *, as_json: bool) -> None:

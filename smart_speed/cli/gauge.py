@@ -14,8 +14,11 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from smart_speed.cli.console import console, say
+from smart_speed.running.progress import in_words
 
 _LINE_EVERY_S = 60.0
+_ESTIMATE_S = 600.0
+"""What is left is told from the speed of so long; answers differ too much for less."""
 
 
 def progress_bar() -> Bar:
@@ -29,6 +32,7 @@ def progress_bar() -> Bar:
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
+        speed_estimate_period=_ESTIMATE_S,
     )
 
 
@@ -62,7 +66,7 @@ class Gauge:
         self._last_line_s = time.monotonic()
         said = f"{done} of {total} {self._name}"
         left_s = self._bar.tasks[self._bar.task_ids.index(self._task)].time_remaining
-        left = "" if left_s is None else f"about {left_s / 60:.0f} minutes left"
+        left = "" if left_s is None else f"{in_words(left_s)} left"
         say(f"{', '.join(part for part in (said, note, left) if part)}.")
 
     def __enter__(self) -> "Gauge":

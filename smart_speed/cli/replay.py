@@ -21,6 +21,7 @@ from smart_speed.profiles import Profile, read_profile
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.trace_files import read_traces
+from smart_speed.tracing.traces import Trace
 
 _POLICIES = "absolute,relative,window,combined,adaptive,confidence,heuristic,svip,adaedl,ema"
 
@@ -33,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what rounds take, as calibrate measured; default: those of the profile",
     )  # fmt: skip
     parser.add_argument("--drafter", metavar="NAME", help="whose traces, if there are several")
+    parser.add_argument(
+        "--also", action="append", metavar="NAME=FILE",
+        help="another drafter of the traces and its costs, for an oracle that chooses who drafts",
+    )  # fmt: skip
     parser.add_argument(
         "--compare", default=_POLICIES, metavar="NAMES",
         help=f"policies, as for generate; default {_POLICIES}, and calibrated with a profile",
@@ -73,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             found[name] = judge.judge(config)
     fixed = EntropyConfig(strategy="fixed", max_draft_len=judge.fixed_len)
     found[f"fixed-{judge.fixed_len} (to beat)"] = judge.judge(fixed)
-    found["oracle"] = judge.oracle()
+    found |= _oracles(args, judge)
     if args.json:
         document = {
             "num_texts": len(texts),
@@ -88,14 +93,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _oracles(args: argparse.Namespace, judge: Judge) -> dict[str, Judgement]:
+    """Return the bounds: for this drafter alone, and for a choice among several."""
+    found = {"oracle": judge.oracle()}
+    others: list[tuple[list[PreparedTrace], CostModel]] = []
+    for each in args.also or []:
+        name, equals, path = each.partition("=")
+        check_that(bool(equals), "--also", "of the form DRAFTER=COSTS", each)
+        traces = [PreparedTrace(trace) for trace in _read(args.folder) if trace.drafter == name]
+        check_that(bool(traces), "--also", "a drafter of the traces", name)
+        others.append((traces, _costs(Path(path), Profile())))
+    if others:
+        found[f"oracle, choice of {len(others) + 1} drafters"] = judge.oracle_choice(others)
+    return found
+
+
+def _read(folder: Path) -> list[Trace]:
+    inner = folder / "traces"
+    return read_traces(inner if inner.is_dir() else folder)
+
+
 def _texts(args: argparse.Namespace, profile: Profile) -> list[PreparedTrace]:
     """Return the traces of one drafter.
 
     Raises:
         ConfigError: If there are several drafters and none is named, or none of that name.
     """
-    inner = args.folder / "traces"
-    traces = read_traces(inner if inner.is_dir() else args.folder)
+    traces = _read(args.folder)
     names = list(dict.fromkeys(each.drafter for each in traces))
     named = profile.drafter["name"] if profile.drafter else None
     wanted = args.drafter or (named if named in names else None)

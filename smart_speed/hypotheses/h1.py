@@ -17,20 +17,15 @@ from smart_speed.hypotheses.paired import (
     paired_table,
     rank_biserial,
     speed_ratio,
-    times_faster,
     wilcoxon_p,
 )
 from smart_speed.hypotheses.power import LEVEL, detectable, percent, prompts_needed
 from smart_speed.hypotheses.rivals import AGAINST, Against, Rival, chosen_condition, find_rival
 from smart_speed.hypotheses.verdict import Outcome, Verdict, missing
 from smart_speed.loaded_run import LoadedRun
-from smart_speed.metrics.answers import (
-    by_condition,
-    check_one_machine,
-    prompts_of_all,
-    usual_answers,
-)
+from smart_speed.metrics.answers import check_one_machine, shared_answers, usual_answers
 from smart_speed.metrics.intervals import Interval, bootstrap_mean, known
+from smart_speed.metrics.speed import times_faster
 from smart_speed.run_folder import Answer
 
 THRESHOLD = 1.1
@@ -61,7 +56,7 @@ class _Task(NamedTuple):
         return 1 if self.ratio.value > math.log(THRESHOLD) else -1
 
 
-def judge_h1(run: LoadedRun) -> list[Verdict]:
+def judge_h1(run: LoadedRun, machine: str | None = None) -> list[Verdict]:
     """Judge H1 for the strategy that was chosen on the calibration prompts, and for each.
 
     Every variant is "WHAT/AGAINST": WHAT is "chosen" or a condition's name; AGAINST is "grid", the
@@ -88,13 +83,17 @@ def judge_h1(run: LoadedRun) -> list[Verdict]:
 
     With fewer than two prompts in a task all but "num_prompts", "ratio"'s value, "side" and
     "level" is null.
+
+    Args:
+        run: With answers, and the predictions that choices are made by.
+        machine: Whose answers are looked at, where several have made some.
     """
     names = [name for name, info in run.manifest.conditions.items() if info.role in _ROLES]
     if not names:
         sentence = "H1 asks for a condition that stops by entropy, and the run has none."
         return [missing("H1", f"{CHOSEN}/{against}", sentence) for against in AGAINST]
     try:
-        answers = _comparable(run)
+        answers = _comparable(run, machine)
     except ConfigError as error:
         return [missing("H1", f"{CHOSEN}/{against}", str(error)) for against in AGAINST]
     chosen = chosen_condition(run, names)
@@ -122,18 +121,15 @@ _NO_RIVAL: Mapping[Against, str] = {
 }
 
 
-def _comparable(run: LoadedRun) -> Answers:
+def _comparable(run: LoadedRun, machine: str | None) -> Answers:
     """Return the answers to prompts that all conditions have answered, by condition.
 
     Raises:
-        ConfigError: If they were timed on several machines.
+        ConfigError: If they were timed on several machines, or a condition is unknown.
     """
-    check_one_machine(run.answers)
-    names = run.manifest.conditions
-    usual = usual_answers(each for each in run.answers if each.record.condition in names)
-    shared = set(prompts_of_all(run.manifest, usual))
-    kept = [each for each in usual if each.prompt_id in shared]
-    return by_condition(kept, names)
+    made = [each for each in run.answers if machine in (None, each.machine)]
+    check_one_machine(made)
+    return shared_answers(run.manifest, usual_answers(made))
 
 
 def _judged(what: str, name: str, rival: Rival, against: Against, answers: Answers) -> Verdict:
@@ -246,14 +242,14 @@ def _sentence(
 ) -> str:
     which = f"{name}, chosen on the calibration prompts," if what == CHOSEN else name
     beaten = {"grid": "the best standard fixed length", "tuned": "the best fixed length of all"}
-    hindsight = " on these very prompts (in hindsight)" if rival.hindsight else ""
+    where = "these very prompts (in hindsight)" if rival.hindsight else "the calibration prompts"
     sure = ""
     if math.isfinite(overall.low):
         sure = f" ({overall.low:.2f} to {overall.high:.2f})"
     tasks = "1 task" if len(sides) == 1 else f"{len(sides)} tasks"
     return (
         f"{which} is {overall.value:.2f} times{sure} as fast as {rival.name}, "
-        f"{beaten[against]}{hindsight}; of {tasks} it is surely more than 10 % faster on "
+        f"{beaten[against]} on {where}; of {tasks} it is surely more than 10 % faster on "
         f"{sides.count(1)} and surely not on {sides.count(-1)}, with {sides.count(0)} left open."
     )
 
@@ -266,7 +262,9 @@ def _power(tasks: Mapping[str, _Task]) -> str:
     nums = [len(task.table) for task in left]
     smallest = [_percent(detectable(_spread(task), len(task.table))) for task in left]
     needed = [each for task in left if (each := _needed(task)) is not None]
-    wanted = _range(needed, ".0f") if needed else "more than a million"
+    wanted = _range(needed, ".0f") if needed else ""
+    if len(needed) < len(left):
+        wanted = f"{wanted} to more than a million".removeprefix(" to ")
     return (
         f"With 80 % power at a level of {percent(LEVEL, 0)}, a task by itself, the "
         f"{_range(nums, '.0f')} prompts of an open task would have shown a distance of "

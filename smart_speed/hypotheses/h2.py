@@ -230,9 +230,9 @@ def _sentence(name: str, correlation: Interval, p_value: float, num_tasks: int) 
         "perplexity": "the verifier's perplexity of its own text",
     }[name]
     return (
-        f"Over {num_tasks} tasks the best absolute threshold and {measure} have a rank "
-        f"correlation of {correlation.value:.2f} ({correlation.low:.2f} to {correlation.high:.2f} "
-        f"resampling prompts; p = {p_value:.3f} over tasks)."
+        f"Over {num_tasks} tasks the absolute threshold that is best by replay and {measure} have "
+        f"a rank correlation of {correlation.value:.2f} ({correlation.low:.2f} to "
+        f"{correlation.high:.2f} resampling prompts; p = {p_value:.3f} over tasks)."
     )
 
 

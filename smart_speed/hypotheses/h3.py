@@ -201,15 +201,15 @@ def _corrected(value: float, drawn: np.ndarray) -> Interval:
 
 def _sentence(kind: str, losses: Mapping[str, Interval], difference: Interval, speed: float) -> str:
     what = {
-        "transfer": "A threshold tuned on one task and used on another",
-        "perturbation": "A threshold that is 25 % too low or too high",
+        "transfer": "a threshold tuned on one task and used on another",
+        "perturbation": "a threshold that is 25 % too low or too high",
     }[kind]
     absolute, relative = (percent(losses[each].value) for each in ("absolute", "relative"))
     apart, low, high = map(percent, difference)
     return (
-        f"{what} loses {absolute} of the speed with absolute stopping and {relative} with "
-        f"relative, a difference of {apart} ({low} to {high}); well tuned, relative is "
-        f"{speed:.2f} times as fast as absolute."
+        f"By replay, {what} loses {absolute} of the speed with absolute stopping and "
+        f"{relative} with relative, a difference of {apart} ({low} to {high}); well tuned, "
+        f"relative is {speed:.2f} times as fast as absolute."
     )
 
 

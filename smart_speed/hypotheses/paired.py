@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from smart_speed.errors import check_that
 from smart_speed.hypotheses.power import LEVEL, scipy, student
 from smart_speed.metrics.intervals import Interval, bootstrap
+from smart_speed.metrics.speed import paired_answers, times_faster
 from smart_speed.run_folder import Answer
 
 _RESAMPLES = 2000
@@ -28,21 +29,8 @@ def paired_table(answers: Sequence[Answer], others: Sequence[Answer]) -> Table:
         answers: Of one condition, without repeats.
         others: Of another one; turns that either lacks are left out, as is what took no time.
     """
-    known = {(each.prompt_id, each.turn): each.record for each in others}
-    rows: dict[str, np.ndarray] = {}
-    for each in answers:
-        if (other := known.get((each.prompt_id, each.turn))) is not None:
-            own = each.record
-            row = np.array([own.output_len, own.decode_s, other.output_len, other.decode_s])
-            rows[each.prompt_id] = rows.get(each.prompt_id, 0) + row
-    table = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 4)
+    table = paired_answers(answers, others)
     return table[(table > 0).all(axis=1)]
-
-
-def times_faster(sums: np.ndarray) -> np.ndarray:
-    """Return tokens per second over the other's, of sums over a table's rows."""
-    quotient: np.ndarray = sums[..., 0] / sums[..., 1] / sums[..., 2] * sums[..., 3]
-    return quotient
 
 
 def speed_ratio(table: Table) -> Interval:

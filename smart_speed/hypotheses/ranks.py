@@ -62,6 +62,11 @@ def with_tasks(value: float, drawn: np.ndarray, num_tasks: int) -> Interval:
 
 
 def detectable_correlation(num_tasks: int) -> float:
-    """Return the correlation that so many tasks would have shown with 80 % power."""
+    """Return the correlation that so many tasks would have shown with 80 % power.
+
+    On Fisher's scale the variance of the tasks is 1.06 / (n - 3).
+
+    Source: Fieller, Hartley and Pearson 1957, "Tests for Rank Correlation Coefficients. I".
+    """
     reach = normal(1 - LEVEL / 2) + normal(POWER)
     return math.tanh(reach * math.sqrt(1.06 / (num_tasks - 3)))

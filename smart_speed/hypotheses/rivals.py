@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from smart_speed.config import EntropyConfig
 from smart_speed.loaded_run import LoadedRun
+from smart_speed.metrics.seconds import tokens_per_decode_s
 from smart_speed.run_folder import Answer, ConditionInfo
 
 Against = Literal["grid", "tuned"]
@@ -52,7 +53,8 @@ def find_rival(
         return None
     if all(lens[name] in rates for name in standard):
         return Rival(max(standard, key=lambda name: rates[lens[name]]), False)
-    return Rival(min(standard, key=lambda name: _seconds_per_token(answers[name])), True)
+    records = {name: [each.record for each in answers[name]] for name in standard}
+    return Rival(max(standard, key=lambda name: tokens_per_decode_s(records[name])), True)
 
 
 def chosen_condition(run: LoadedRun, names: Sequence[str]) -> str | None:
@@ -88,8 +90,3 @@ def _rates_by_len(run: LoadedRun) -> dict[int, float]:
     learned = run.profile.learned.get("strategies", {}) if run.profile else {}
     curve = learned.get("fixed", {}).get("curves", {}).get("max_draft_len", [])
     return {int(length): float(rate) for length, rate in curve}
-
-
-def _seconds_per_token(answers: Sequence[Answer]) -> float:
-    seconds = math.fsum(each.record.decode_s for each in answers)
-    return seconds / max(sum(each.record.output_len for each in answers), 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from smart_speed.errors import ConfigError
+from smart_speed.errors import ConfigError, unknown_name
 from smart_speed.run_folder import Answer, AnswerKey, RunManifest
 
 
@@ -39,18 +39,36 @@ def prompts_of_all(manifest: RunManifest, answers: Iterable[Answer]) -> list[str
     """Return the prompts whose turns every condition has answered, in the run's order.
 
     A condition that has no answer at all is not waited for.
+
+    Raises:
+        ConfigError: If an answer is of a condition that the run has not.
     """
     found: dict[str, set[tuple[str, int]]] = {}
     for each in answers:
+        if (name := each.record.condition) not in manifest.conditions:
+            raise unknown_name("condition of an answer", name, manifest.conditions)
         if each.record.status == "ok":
-            turns = found.setdefault(each.record.condition, set())
-            turns.add((each.prompt_id, each.turn))
+            found.setdefault(name, set()).add((each.prompt_id, each.turn))
     shared = set.intersection(*found.values()) if found else set()
     return [
         each.prompt_id
         for each in manifest.prompts
         if all((each.prompt_id, turn) in shared for turn in range(each.num_turns))
     ]
+
+
+def shared_answers(manifest: RunManifest, usual: Sequence[Answer]) -> Mapping[str, list[Answer]]:
+    """Return the answers to prompts that every condition has answered, by condition.
+
+    Args:
+        manifest: Of the run.
+        usual: Without repeats.
+
+    Raises:
+        ConfigError: If an answer is of a condition that the run has not.
+    """
+    shared = set(prompts_of_all(manifest, usual))
+    return by_condition((each for each in usual if each.prompt_id in shared), manifest.conditions)
 
 
 def by_condition(answers: Iterable[Answer], names: Iterable[str]) -> Mapping[str, list[Answer]]:

@@ -35,7 +35,7 @@ def mean_speedup(groups: Sequence[tuple[Records, Records]], *, resamples: int = 
         resamples: Bootstrap samples of the prompts of each group, drawn with a fixed seed.
     """
     tables = [_paired(_of_records(ours), _of_records(theirs)) for ours, theirs in groups]
-    return bootstrap_mean(tables, _times_faster, resamples)
+    return bootstrap_mean(tables, times_faster, resamples)
 
 
 def answers_speedup(answers: Answers, baseline: Answers, *, resamples: int = 2000) -> Interval:
@@ -58,8 +58,27 @@ def mean_answers_speedup(
         groups: For each, the answers of one condition and its baseline's.
         resamples: Bootstrap samples of the prompts of each group, drawn with a fixed seed.
     """
-    tables = [_paired(_of_answers(ours), _of_answers(theirs)) for ours, theirs in groups]
-    return bootstrap_mean(tables, _times_faster, resamples)
+    tables = [paired_answers(ours, theirs) for ours, theirs in groups]
+    return bootstrap_mean(tables, times_faster, resamples)
+
+
+def paired_answers(answers: Answers, baseline: Answers) -> np.ndarray:
+    """Return a row for each prompt that both have answered, turns added up.
+
+    Its columns are tokens and seconds of the one, then of the other.
+
+    Args:
+        answers: Of one condition, without repeats.
+        baseline: Of another one; turns that either lacks are left out.
+    """
+    return _paired(_of_answers(answers), _of_answers(baseline))
+
+
+def times_faster(sums: np.ndarray) -> np.ndarray:
+    """Return tokens per second over the other's, of sums over such rows."""
+    # Products first: one quotient rounds once.
+    quotient: np.ndarray = sums[..., 0] * sums[..., 3] / (sums[..., 1] * sums[..., 2])
+    return quotient
 
 
 class _Part(NamedTuple):
@@ -93,9 +112,3 @@ def _paired(ours: _Parts, theirs: _Parts) -> np.ndarray:
             row = np.array([mine.output_len, mine.decode_s, other.output_len, other.decode_s])
             rows[part.prompt] = rows.get(part.prompt, 0) + row
     return np.array(list(rows.values()), dtype=np.float64).reshape(-1, 4)
-
-
-def _times_faster(sums: np.ndarray) -> np.ndarray:
-    # Products first: one quotient rounds once.
-    quotient: np.ndarray = sums[..., 0] * sums[..., 3] / (sums[..., 1] * sums[..., 2])
-    return quotient

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
+MOST_ROWS = 60
+"""Of a table that is shown; the rest is in its file alone."""
+
 
 class Reply(NamedTuple):
     """A question that the report's first lines answer."""

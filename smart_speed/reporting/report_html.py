@@ -8,6 +8,7 @@ from string import Template
 from typing import Any
 
 from smart_speed.reporting.report_document import (
+    MOST_ROWS,
     Block,
     Commands,
     Facts,
@@ -18,8 +19,6 @@ from smart_speed.reporting.report_document import (
     shown,
 )
 
-MOST_ROWS = 60
-"""Of a table; the rest is in its file alone."""
 _LONG_TEXT = 40
 _FOLDED_ROWS = 30
 """A table of more is shown when it is asked for."""

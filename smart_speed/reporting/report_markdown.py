@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from smart_speed.reporting.report_document import (
+    MOST_ROWS,
     Block,
     Commands,
     Facts,
@@ -13,9 +14,6 @@ from smart_speed.reporting.report_document import (
     Table,
     shown,
 )
-
-MOST_ROWS = 60
-"""Of a table; the rest is in its file alone."""
 
 
 def to_markdown(report: Report) -> str:

@@ -34,18 +34,13 @@ def draw_draft_lens(found: Findings) -> Any:
     names = [name for name in found.chosen() if found.overall(name)["draft_lens"]]
     if not names:
         return None
-    columns = min(_PANELS_BESIDE, len(names))
-    lines = -(-len(names) // columns)
-    figure, axes = panels(lines, columns, height=0.5 + 1.6 * lines, width=8.6)
+    figure, axes = panels(len(names), columns=_PANELS_BESIDE, height=1.6, margin=0.5, width=8.6)
     longest = max(len(found.overall(name)["draft_lens"]) for name in names)
-    for at, axis in enumerate(axes):
-        if at >= len(names):
-            axis.set_visible(False)
-            continue
-        counts = found.overall(names[at])["draft_lens"]
+    for name, axis in zip(names, axes, strict=True):
+        counts = found.overall(name)["draft_lens"]
         shares = [count / max(sum(counts), 1) for count in counts]
-        axis.bar(range(len(counts)), shares, color=ROLES[found.role(names[at])].colour, width=0.85)
-        axis.set_title(label(names[at]), loc="left")
+        axis.bar(range(len(counts)), shares, color=ROLES[found.role(name)].colour, width=0.85)
+        axis.set_title(label(name), loc="left")
         axis.set_xlim(-0.7, longest - 0.3)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     figure.supxlabel("tokens proposed in a round", fontsize=10)
@@ -86,7 +81,7 @@ def _lines(series: Mapping[str, Sequence[_Point]], x: str, y: str) -> Any:
     series = {name: points for name, points in series.items() if points}
     if not series:
         return None
-    figure, (axis,) = panels(1, 1, height=4.0)
+    figure, (axis,) = panels(height=4.0)
     for (name, points), look in zip(series.items(), LINES, strict=False):
         axis.plot(
             *zip(*points, strict=True), color=look.colour, marker=look.marker, ls=look.line,

@@ -111,7 +111,7 @@ def find(folder: Path, *, machine: str | None = None) -> Findings:
     verdicts: Sequence[Verdict] = ()
     unjudged = ""
     try:
-        verdicts = judge_hypotheses(run)
+        verdicts = judge_hypotheses(run, machine)
     except SmartSpeedError as error:
         unjudged = f"The hypotheses could not be judged: {error}"
     gap = find_gap(run, machine)

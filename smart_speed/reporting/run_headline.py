@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from smart_speed.config import EntropyConfig
+from smart_speed.hypotheses.rivals import chosen_condition
 from smart_speed.reporting.report_document import Reply, shown
 from smart_speed.reporting.run_findings import Findings
+from smart_speed.reporting.run_sameness import same_text
 
 Figure = Mapping[str, float | None]
 
@@ -29,15 +32,8 @@ def subject_of(found: Findings) -> Subject | None:
     known = [name for name in found.main if found.role(name) == "entropy"]
     if not known:
         return None
-    profile = found.run.profile
-    predicted = profile.learned.get("predicted", {}) if profile else {}
-    speeds = {
-        name: predicted[f"{name}, learned"]["speed"]["value"]
-        for name in known
-        if f"{name}, learned" in predicted
-    }
-    if speeds:
-        best = max(speeds, key=lambda name: speeds[name] or 0.0)
+    best = chosen_condition(found.run, known)
+    if best is not None:
         return Subject(best, "the entropy strategy that was best on the calibration prompts")
     best = max(known, key=found.speed)
     return Subject(best, "the fastest entropy strategy here, chosen in hindsight")
@@ -76,7 +72,8 @@ def _faster(found: Findings, subject: Subject) -> str:
     return (
         f"{verdict_word(figure)}: {subject.name}, {subject.reason}, writes "
         f"{_times(figure)} as many tokens a second as plain decoding "
-        f"({_rate(found, subject.name)} against {_rate(found, plain)}); {_scope(found)}."
+        f"({_rate(found, subject.name)} against {_rate(found, plain)} over all prompts as one); "
+        f"{_scope(found)}."
     )
 
 
@@ -85,38 +82,28 @@ def _over_fixed(found: Findings, subject: Subject) -> str:
     plain_gain = _percent(figure["speedup_over_plain"], "plain decoding")
     over = figure["speedup_over_fixed_best"]
     if name is None or over["value"] is None:
-        return f"{plain_gain}. No fixed length was tuned, so there is none to compare with."
-    length = found.figures["conditions"][name]["config"].get("max_draft_len")
-    tokens = f"{length} token{'s' * (length != 1)}"
+        return (
+            f"{plain_gain}. No tuned fixed length was answered, so there is none to compare with."
+        )
     word = {
         "Yes": "",
         "No": " So it is slower than that.",
         "Not shown": " That may be no difference at all.",
     }[verdict_word(over)]
     return (
-        f"{plain_gain}; {_percent(over, f'the best fixed draft length ({name}: {tokens}, tuned')} "
-        f"on the calibration prompts).{word}"
+        f"{plain_gain}; {_percent(over, f'the best fixed draft length ({tuned_length(found)})')}."
+        f"{word}"
     )
 
 
-def same_text(found: Findings) -> str:
-    """Return whether the texts of lossless conditions are plain decoding's."""
-    identity = found.figures["identity"]
-    if not identity["compared"]:
-        return f"Texts were not compared. {identity['reason']}"
-    counts = identity["conditions"].values()
-    compared = sum(each["num_compared"] for each in counts)
-    same = sum(each["num_same"] for each in counts)
-    if not compared:
-        return "Not known: there are no two answers to compare yet."
-    where = f"the texts of lossless conditions that {identity['baseline']} decoding answered too"
-    if same == compared:
-        return f"Yes: all {compared} of {where} are the same, token for token."
-    return (
-        f"For {same} of {compared} ({100 * same / compared:.1f} %) of {where}: token for token. "
-        f"The {compared - same} others part somewhere, each of which is listed below; near-ties of "
-        "the engine's rounding do that."
-    )
+def tuned_length(found: Findings) -> str:
+    """Return what the best fixed length is, and where that was found."""
+    name = found.baseline("fixed_best")
+    if name is None:
+        return "not answered"
+    config = found.figures["conditions"][name]["config"]
+    length = EntropyConfig.from_dict(config).draft_cap
+    return f"{name}: {length} token{'s' * (length != 1)}, tuned on the calibration prompts"
 
 
 def _fastest(found: Findings) -> str:
@@ -124,7 +111,8 @@ def _fastest(found: Findings) -> str:
         return "No condition that drafts has answered yet."
     name = max(found.drafting, key=found.speed)
     figure = found.overall(name)["speedup_over_plain"]
-    return f"The fastest condition is {name}: {_times(figure)} as fast as plain decoding."
+    times = f"{_times(figure)} as fast as plain decoding"
+    return f"The fastest condition, in hindsight, is {name}: {times}."
 
 
 def _times(figure: Figure) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from smart_speed.errors import check_that
 from smart_speed.evaluation import bootstrap_mean, evaluate_run
 from smart_speed.loaded_run import LoadedRun, load_run
-from smart_speed.metrics.answers import by_condition, prompts_of_all, usual_answers
+from smart_speed.metrics.answers import prompts_of_all, shared_answers, usual_answers
+from smart_speed.metrics.speed import times_faster
 from smart_speed.run_folder import Answer, RunManifest
 
 _COLUMNS = 4
@@ -100,13 +101,11 @@ def _shared_tasks(first: Path, second: Path) -> list[str]:
 def _side(folder: Path, tasks: Sequence[str]) -> Side:
     run = load_run(folder)
     usual = [each for each in usual_answers(run.answers) if each.task in tasks]
-    kept = dict.fromkeys(prompts_of_all(run.manifest, usual))
-    answers = [each for each in usual if each.prompt_id in kept]
     return Side(
         run=run,
         figures=evaluate_run(folder, tasks=tasks),
-        answers=by_condition(answers, run.manifest.conditions),
-        prompt_ids=frozenset(kept),
+        answers=shared_answers(run.manifest, usual),
+        prompt_ids=frozenset(prompts_of_all(run.manifest, usual)),
     )
 
 
@@ -194,8 +193,4 @@ def _table(name: str, sides: Sequence[Side], task: str) -> np.ndarray:
 
 def _difference(sums: np.ndarray) -> np.ndarray:
     """Return the second run's speed over plain decoding less the first's."""
-    speeds = [
-        sums[..., at] / sums[..., at + 1] / sums[..., at + 2] * sums[..., at + 3]
-        for at in (0, _COLUMNS)
-    ]
-    return np.asarray(speeds[1] - speeds[0])
+    return np.asarray(times_faster(sums[..., _COLUMNS:]) - times_faster(sums))

@@ -103,13 +103,27 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def panels(rows: int, columns: int, *, height: float, width: float = 8.0) -> tuple[Any, list[Any]]:
-    """Return a figure and its panels, row by row; sizes are in inches."""
+def panels(
+    count: int = 1, *, columns: int = 1, height: float, margin: float = 0.0, width: float = 8.0
+) -> tuple[Any, list[Any]]:
+    """Return a figure and its panels, row by row.
+
+    Args:
+        count: Of panels; what is left of the last row stays empty.
+        columns: At most.
+        height: Of each row, in inches.
+        margin: Added to the height of all.
+        width: Of the figure, in inches.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, list(axes.flat)
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width, margin + rows * height), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, axes[:count]
 
 
 def save(figure: Any, folder: Path, name: str) -> str:

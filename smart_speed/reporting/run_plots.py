@@ -54,7 +54,7 @@ def draw_speeds(found: Findings) -> Any:
     names = sorted(_measured(found), key=found.speed)
     if not names:
         return None
-    figure, (axis,) = panels(1, 1, height=1.3 + 0.27 * len(names))
+    figure, (axis,) = panels(height=1.3 + 0.27 * len(names))
     rows = [(name, found.overall(name)["speedup_over_plain"]) for name in names]
     _dots(found, axis, rows)
     best = found.baseline("fixed_best")
@@ -71,19 +71,15 @@ def draw_speeds_by_task(found: Findings) -> Any:
     tasks = found.tasks[:_MOST_TASKS]
     if len(found.tasks) < 2 or not chosen:
         return None
-    columns = min(_PANELS_BESIDE, len(tasks))
-    lines = -(-len(tasks) // columns)
-    figure, axes = panels(lines, columns, height=lines * (0.9 + 0.2 * len(chosen)), width=9.0)
+    figure, axes = panels(
+        len(tasks), columns=_PANELS_BESIDE, height=0.9 + 0.2 * len(chosen), width=9.0
+    )
     names = sorted(chosen, key=found.speed)
-    for at, axis in enumerate(axes):
-        if at >= len(tasks):
-            axis.set_visible(False)
-            continue
-        by_task = {name: found.figures["conditions"][name]["by_task"] for name in names}
-        rows = [(name, by_task[name][tasks[at]]["speedup_over_plain"]) for name in names]
-        _dots(found, axis, rows)
-        axis.set_title(label(tasks[at]), loc="left")
-        if at % columns:
+    by_task = {name: found.figures["conditions"][name]["by_task"] for name in names}
+    for at, (task, axis) in enumerate(zip(tasks, axes, strict=True)):
+        _dots(found, axis, [(name, by_task[name][task]["speedup_over_plain"]) for name in names])
+        axis.set_title(label(task), loc="left")
+        if at % _PANELS_BESIDE:
             axis.set_yticklabels([])
     figure.supxlabel("speed over plain decoding, 95 % intervals", fontsize=10)
     return figure
@@ -99,7 +95,7 @@ def draw_gap(found: Findings) -> Any:
     names.sort(key=lambda name: gap.by_condition[name].share.value)
     if not names:
         return None
-    figure, (axis,) = panels(1, 1, height=1.3 + 0.27 * len(names))
+    figure, (axis,) = panels(height=1.3 + 0.27 * len(names))
     for at, name in enumerate(names):
         look = ROLES[found.role(name)]
         share = gap.by_condition[name].share.to_json()
@@ -120,6 +116,9 @@ def draw_gap(found: Findings) -> Any:
             )
     axis.axvline(0, color=GREY, lw=1)
     axis.axvline(1, color=GREY, lw=1, ls="--")
+    plain = gap.plain.share.to_json()["value"]
+    if plain is not None and plain > 0:
+        axis.axvline(plain, color=ROLES["plain"].colour, lw=1, ls=":")
     axis.set_yticks(range(len(names)), [label(name) for name in names])
     axis.set_xlabel("share of the gap between best fixed length (0) and oracle (1)")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -140,7 +139,7 @@ def draw_pareto(found: Findings) -> Any:
     }
     if len(points) < 2:
         return None
-    figure, (axis,) = panels(1, 1, height=4.6)
+    figure, (axis,) = panels(height=4.6)
     front = pareto_front(points)
     axis.plot(*zip(*(points[name] for name in front), strict=True), color=GREY, ls="--", lw=1)
     for name, (acceptance, speed) in points.items():

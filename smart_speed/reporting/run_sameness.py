@@ -6,11 +6,31 @@ from typing import Any
 from smart_speed.loaded_run import LoadedRun
 from smart_speed.reporting.report_document import Block, Column, Paragraph, Table
 from smart_speed.reporting.run_findings import Findings
-from smart_speed.reporting.run_headline import same_text
 from smart_speed.tracing.traces import Trace
 
 NEAR_TIE = "near-tie: a wide pass names another token"
 """Of a place where the verifier itself is of two minds, by the width of its pass."""
+
+
+def same_text(found: Findings) -> str:
+    """Return whether the texts of lossless conditions are plain decoding's."""
+    identity = found.figures["identity"]
+    if not identity["compared"]:
+        return f"Texts were not compared. {identity['reason']}"
+    counts = identity["conditions"].values()
+    compared = sum(each["num_compared"] for each in counts)
+    same = sum(each["num_same"] for each in counts)
+    if not compared:
+        return "Not known: there are no two answers to compare yet."
+    where = "the texts of lossless conditions that plain decoding answered too"
+    if same == compared:
+        return f"Yes: all {compared} of {where} are the same, token for token."
+    places = [row[-1] for row in _differences(found.run, identity["conditions"]).rows]
+    return (
+        f"For {same} of {compared} ({100 * same / compared:.1f} %) of {where}: token for token. "
+        f"Where the other {compared - same} part is listed below; the traces show near-ties of the "
+        f"engine's rounding at {places.count(NEAR_TIE)} of {len(places)} such places."
+    )
 
 
 def sameness_blocks(found: Findings) -> list[Block]:

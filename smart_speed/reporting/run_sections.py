@@ -15,9 +15,9 @@ from smart_speed.reporting.report_document import (
     Report,
     Section,
     Table,
-    shown,
 )
 from smart_speed.reporting.run_findings import Findings
+from smart_speed.reporting.run_gap_section import gap_blocks
 from smart_speed.reporting.run_headline import headline
 from smart_speed.reporting.run_sameness import sameness_blocks
 from smart_speed.reporting.run_screening import screening_blocks
@@ -27,14 +27,15 @@ CAPTIONS: Mapping[str, str] = {
     "speed": "Speed over plain decoding, means of tasks; the tuned fixed length has a dashed line.",
     "speed-by-task": "Speed over plain decoding by task; a dozen conditions at most: the fastest "
     "of each kind, those that look at entropy, and the next ones.",
-    "oracle-gap": "Share of the oracle's gap closed: filled by replay, hollow as measured.",
+    "oracle-gap": "Share of the oracle's gap closed: filled by replay, hollow as measured; the "
+    "dotted line, where there is one, is plain decoding's.",
     "acceptance-by-position": "Acceptance by position in the draft, of tokens that were tested.",
     "draft-lengths": "How many tokens a round proposes.",
     "entropy-acceptance": "Acceptance by the drafter's entropy, of tokens that were tested.",
     "reliability": "Acceptance by the probability of the drafter's likeliest token; on the grey "
     "line the drafter would be calibrated.",
-    "threshold-sensitivity": "Predicted speed on the calibration texts with one setting changed; "
-    "the hollow diamond is the learned value.",
+    "threshold-sensitivity": "Predicted speed on all calibration texts as one, with one setting "
+    "changed; the hollow diamond is the learned value.",
     "complexity": "H2: each task's best threshold over its complexity; crosses are parts of tasks.",
     "acceptance-speed": "Acceptance against speed; on the dashed line, no other condition is "
     "better in both.",
@@ -70,8 +71,7 @@ def report_of(found: Findings, plots: Sequence[str], commands: Sequence[str]) ->
         section(
             "Share of the oracle's gap closed",
             _plot("oracle-gap"),
-            _explained_gap(found),
-            run_tables.gap_table(found),
+            *gap_blocks(found),
         ),
         section(
             "Acceptance by position",
@@ -244,7 +244,8 @@ _STATEMENTS = (
     "H1: entropy stopping is more than 10 % faster than the best fixed draft length on at least "
     "half of the tasks; once against the standard lengths, once against the best of all. H2: the "
     "best threshold correlates with how complex a task is. H3: relative stopping is more robust "
-    "than absolute stopping."
+    "than absolute stopping. H1 is judged from measured answers, H2 and H3 by replay with measured "
+    "costs."
 )
 
 
@@ -260,22 +261,6 @@ def _finding(verdict: Verdict) -> tuple[str, str]:
     variant = _VARIANTS.get(verdict.variant, verdict.variant)
     name = f"{verdict.hypothesis}, {variant}: {verdict.outcome}"
     return name, f"{verdict.sentence} {verdict.power or ''}".strip()
-
-
-def _explained_gap(found: Findings) -> Paragraph:
-    gap = found.gap
-    if gap is None:
-        return Paragraph(found.no_gap)
-    bound = gap.oracle.to_json()["over_fixed"]
-    chosen = "in hindsight" if gap.in_hindsight else "on the calibration prompts"
-    left_out = [name for name in found.drafting if name not in gap.by_condition]
-    more = f" The traces cannot judge {', '.join(left_out)}." if left_out else ""
-    return Paragraph(
-        f"An oracle that knows what will be accepted would be {shown(bound, '.2f')} times as fast "
-        f"as a fixed length of {gap.fixed_len}, chosen {chosen}. What a condition gained of that "
-        "is its share of the gap, the mean of the tasks: by replay with measured costs, and live "
-        f"as its measured gain over the oracle's.{more}"
-    )
 
 
 def _recompute(commands: Sequence[str]) -> list[Block]:

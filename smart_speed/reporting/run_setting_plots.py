@@ -56,15 +56,10 @@ def draw_sensitivity(found: Findings) -> Any:
     curves = sensitivity_curves(found)
     if not curves:
         return None
-    columns = min(_PANELS_BESIDE, len(curves))
-    lines = -(-len(curves) // columns)
-    figure, axes = panels(lines, columns, height=0.4 + 1.9 * lines, width=9.0)
+    figure, axes = panels(len(curves), columns=_PANELS_BESIDE, height=1.9, margin=0.4, width=9.0)
     rates = [rate for curve in curves for _, rate in curve.points]
-    for at, axis in enumerate(axes):
-        if at >= len(curves):
-            axis.set_visible(False)
-            continue
-        curve = curves[at]
+    spread = max(rates) - min(rates)
+    for curve, axis in zip(curves, axes, strict=True):
         axis.plot(*zip(*curve.points, strict=True), color=BLUE, marker="o", markersize=4)
         chosen = [point for point in curve.points if point[0] == curve.learned]
         axis.plot(
@@ -72,11 +67,10 @@ def draw_sensitivity(found: Findings) -> Any:
             color=VERMILION, marker="D", markersize=8, fillstyle="none", ls="",
         )  # fmt: skip
         axis.axhline(1, color=GREY, lw=1)
-        spread = max(rates) - min(rates)
         axis.set_ylim(min([1.0, *rates]) - 0.08 * spread, max([1.0, *rates]) + 0.08 * spread + 0.01)
         axis.set_title(label(curve.strategy), loc="left")
         axis.set_xlabel(curve.setting)
-    for axis in axes[::columns]:
+    for axis in axes[::_PANELS_BESIDE]:
         axis.set_ylabel("over plain")
     return figure
 
@@ -86,7 +80,7 @@ def draw_complexity(found: Findings) -> Any:
     judged = [each for each in found.verdicts if each.hypothesis == "H2" and each.figures]
     if not judged:
         return None
-    figure, axes = panels(1, len(judged), height=3.8, width=9.0)
+    figure, axes = panels(len(judged), columns=len(judged), height=3.8, width=9.0)
     for axis, verdict in zip(axes, judged, strict=True):
         figures = verdict.figures
         for group in figures.get("groups", []):
@@ -108,4 +102,4 @@ def draw_complexity(found: Findings) -> Any:
 
 
 def _numbers(points: Sequence[Sequence[Any]]) -> bool:
-    return all(isinstance(value, int | float) for value, _ in points)
+    return bool(points) and all(isinstance(value, int | float) for value, _ in points)

@@ -5,6 +5,7 @@ from typing import Any
 
 from smart_speed.reporting.report_document import Column, Table
 from smart_speed.reporting.run_findings import Findings
+from smart_speed.reporting.run_headline import tuned_length
 from smart_speed.reporting.run_setting_plots import sensitivity_curves
 from smart_speed.reporting.run_time_plots import PARTS, time_parts
 
@@ -17,7 +18,8 @@ def speed_table(found: Findings) -> Table:
     return _by_condition(
         found,
         "speed",
-        "Over plain decoding and over the best fixed length; means of tasks, 95 % intervals",
+        f"Over plain decoding and over the best fixed length ({tuned_length(found)}); means of "
+        "tasks, 95 % intervals",
         {
             Column("over_plain", "over plain", _TIMES): _field("speedup_over_plain"),
             Column("over_fixed", "over best fixed", _TIMES): _field("speedup_over_fixed_best"),
@@ -28,7 +30,7 @@ def speed_table(found: Findings) -> Table:
             Column("mean_draft_len", "drafted a round", _TIMES): _field("mean_draft_len"),
             Column("empty_draft_share", "empty drafts", ".0%"): _field("empty_draft_share"),
         },
-        [name for name in found.answered if found.role(name) != "ablation"],
+        found.main,
     )
 
 
@@ -49,35 +51,11 @@ def task_table(found: Findings) -> Table:
         for task in found.tasks
         for name in found.main
     ]
-    caption = "Speeds by task, 95 % intervals over prompts"
+    caption = (
+        "Speeds by task, over plain decoding and over the best fixed length "
+        f"({tuned_length(found)}); 95 % intervals over prompts"
+    )
     return Table(name="speed-by-task", caption=caption, columns=columns, rows=rows, folded=True)
-
-
-def gap_table(found: Findings) -> Table | None:
-    """Return how much of the oracle's gap each condition closed."""
-    gap = found.gap
-    if gap is None:
-        return None
-    columns = [
-        _NAME,
-        Column("speed", "over plain, replay", _TIMES),
-        Column("over_fixed", "over best fixed, replay", _TIMES),
-        Column("share", "of the gap, replay", ".0%"),
-        Column("live_over_fixed", "over best fixed, live", _TIMES),
-        Column("live_share", "of the gap, live", ".0%"),
-    ]
-    rows: list[list[Any]] = []
-    for name, judgement in gap.by_condition.items():
-        by_replay = judgement.to_json()
-        live = found.overall(name)["speedup_over_fixed_best"]
-        share = gap.live[name].to_json() if name in gap.live else None
-        rows.append(
-            [name, by_replay["speed"], by_replay["over_fixed"], by_replay["share"], live, share]
-        )
-    bound = gap.oracle.to_json()
-    rows.append(["oracle", bound["speed"], bound["over_fixed"], bound["share"], None, None])
-    caption = f"Beside a fixed length of {gap.fixed_len} and the oracle; {gap.num_texts} traces"
-    return Table(name="oracle-gap", caption=caption, columns=columns, rows=rows)
 
 
 def verdict_table(found: Findings) -> Table | None:
@@ -210,7 +188,7 @@ def sensitivity_table(found: Findings) -> Table | None:
         Column("learned", "learned"),
         Column("speed", "predicted over plain", _TIMES),
     ]
-    caption = "Predicted speed on the calibration texts with one setting changed"
+    caption = "Predicted speed on all calibration texts as one, with one setting changed"
     table = Table(
         name="threshold-sensitivity", caption=caption, columns=columns, rows=rows, folded=True
     )

@@ -30,7 +30,7 @@ PARTS: Mapping[str, str] = {
 
 
 def time_parts(shares: Mapping[str, Any]) -> dict[str, float]:
-    """Return shares of decode time that add up to 1, from those of ``figures_of``."""
+    """Return shares of decode time that add up to 1, from those of ``condition_figures``."""
     known = {name: shares[name] or 0.0 for name in ("verifier", "drafter", "entropy", "strategy")}
     rest = (shares["overhead"] or 0.0) - known["entropy"] - known["strategy"]
     return {**known, "other": max(rest, 0.0)}
@@ -68,7 +68,7 @@ def _stacks(
 ) -> Any:
     if not rows:
         return None
-    figure, (axis,) = panels(1, 1, height=1.4 + 0.3 * len(rows))
+    figure, (axis,) = panels(height=1.4 + 0.3 * len(rows))
     names = list(rows)[::-1]
     left = [0.0] * len(names)
     for at, (part, colour) in enumerate(zip(parts, colours, strict=True)):

@@ -1,4 +1,4 @@
-"""What a run does before its first answer: learn, trace, and write down what is to be done."""
+"""What a run does before its first answer: learn, and write down what is to be done."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ from smart_speed.running.conditions import made_conditions, screened
 from smart_speed.running.prompts import LivePrompt, Selected
 from smart_speed.running.screening import Learning, learning_of, screen
 from smart_speed.running.settings import ExperimentConfig, as_json
-from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, trace_all
+from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, Tracing
 from smart_speed.tracing.costs import CostModel
 
 _ROUGHER = 4.0
@@ -50,7 +50,7 @@ class Beginning:
     clock: Callable[[], float]
 
     def manifest(self, profile: Profile | None) -> RunManifest:
-        """Learn, trace, and return what is to be done.
+        """Learn, and return what is to be done.
 
         Args:
             profile: That was given; else one is made, if there are prompts to learn on.
@@ -60,13 +60,11 @@ class Beginning:
             MeasurementError: If the machine is too noisy to learn what drafting costs.
             OutputError: If the folder cannot be written.
         """
-        folder = self.config.folder
-        calibration = folder / CALIBRATION_NAME
+        calibration = self.config.folder / CALIBRATION_NAME
         if profile is not None:
             profile.write(calibration / PROFILE_NAME)
         elif self.selected.calibration:
             profile = self._calibrated(calibration)
-        self._trace(folder / TRACES_NAME, self.selected.test, "prompts traced")
         learning = None
         if profile is not None and "measured" in profile.learned:
             costs = CostModel.from_json(profile.learned["measured"]["costs"])
@@ -81,6 +79,15 @@ class Beginning:
         }
         return self._manifest(profile, conditions, about)
 
+    def tracing(self) -> Tracing:
+        """Return what traces the prompts that are answered.
+
+        Raises:
+            ConfigError: If the folder holds traces that were made otherwise.
+            OutputError: If the folder cannot be written.
+        """
+        return self._tracing(self.config.folder / TRACES_NAME, self.selected.test)
+
     @property
     def _name(self) -> str:
         return self.config.drafter_model_path
@@ -91,7 +98,11 @@ class Beginning:
 
     def _calibrated(self, folder: Path) -> Profile:
         """Trace, measure and learn, or what of it is left to be done."""
-        self._trace(traces_folder(folder), self.selected.calibration, "prompts to learn on")
+        tracing = self._tracing(traces_folder(folder), self.selected.calibration)
+        tracing.record(
+            progress=lambda done, total: self.progress("prompts to learn on", done, total, "")
+        )
+        tracing.finish()
         if (costs := costs_path(folder, self._name)).exists():
             was, here = read_measured(costs)[1], machine_facts()
             check_that(was == here, "machine", f"the one whose costs were measured ({was})", here)
@@ -117,8 +128,8 @@ class Beginning:
             progress=self.progress,
         )
 
-    def _trace(self, folder: Path, prompts: tuple[LivePrompt, ...], what: str) -> None:
-        """Trace the first turn of each prompt."""
+    def _tracing(self, folder: Path, prompts: tuple[LivePrompt, ...]) -> Tracing:
+        """Return what traces the first turn of each prompt."""
 
         def failed(prompt_id: str, error: SmartSpeedError) -> None:
             self.say(f"{prompt_id} cannot be traced: {error}")
@@ -127,14 +138,8 @@ class Beginning:
         settings = TraceSettings(
             config.trace_draft_len, config.max_new_tokens, config.answer_sampling()
         )
-        trace_all(
-            folder,
-            self.models,
-            [TracedPrompt(each.prompt_id, each.task, each.asked([])) for each in prompts],
-            settings,
-            progress=lambda done, total: self.progress(what, done, total, ""),
-            failed=failed,
-        )
+        traced = [TracedPrompt(each.prompt_id, each.task, each.asked([])) for each in prompts]
+        return Tracing(folder, self.models, traced, settings, failed=failed)
 
     def _screened(
         self, learning: Learning | None, conditions: dict[str, ConditionInfo]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smart_speed import __version__
+from smart_speed.calibration.learning import stand_in_config
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import check_that
@@ -82,6 +83,7 @@ def measure_drafter(
         *models,
         prompts[:MOST_TEXTS],
         max_draft_len=max_draft_len,
+        config=stand_in_config(max_draft_len),
         resolution=resolution,
         most_s=most_s,
         progress=show,

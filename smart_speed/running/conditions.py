@@ -149,6 +149,8 @@ def recipes(asked: Asked) -> dict[str, Recipe]:
     for name, settings in table.items():
         if settings:
             config = EntropyConfig.from_dict(settings)
+            plain = config.strategy == PLAIN
+            check_that(plain or name != PLAIN, "conditions.plain", "plain decoding", settings)
             role = _ROLES.get(config.strategy, "rival" if config.strategy in RIVALS else "entropy")
             found[name] = Recipe(role=role, settings=dict(settings))
         else:

@@ -6,6 +6,8 @@ from smart_speed.run_folder import Answer, AnswerKey
 from smart_speed.running.live import PromptPlayer, Work
 from smart_speed.running.prompts import LivePrompt
 
+Before = Callable[[LivePrompt], None]
+"""Called with each prompt before it is answered."""
 Done = Mapping[AnswerKey, Sequence[int]]
 """The answers that there are, with their tokens."""
 IsOver = Callable[[], bool]
@@ -18,6 +20,8 @@ def play_here(
     prompts: Sequence[LivePrompt],
     done: Done,
     is_over: IsOver,
+    *,
+    before: Before,
 ) -> Iterator[list[Answer]]:
     """Answer what is not answered, in order, and hand over each conversation once it is made.
 
@@ -27,6 +31,7 @@ def play_here(
         prompts: All of the run.
         done: What there is; it may grow meanwhile.
         is_over: Asked between two prompts.
+        before: Called with each prompt that is not answered; may use the models.
     """
     begun = False
     for prompt in prompts:
@@ -35,4 +40,5 @@ def play_here(
         if begun and is_over():
             return
         begun = True
+        before(prompt)
         yield from player.play(prompt, done)

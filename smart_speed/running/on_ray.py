@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, final
 
-from smart_speed.errors import EngineMissingError
+from smart_speed.errors import EngineMissingError, ModelError
 from smart_speed.run_folder import Answer, AnswerKey
 from smart_speed.running.about import machine_id
 from smart_speed.running.executing import Done, IsOver
@@ -18,7 +18,8 @@ from smart_speed.running.settings import ExperimentConfig
 from smart_speed.running.traced import load_models
 
 MOST_DEATHS = 3
-"""Workers that may die of one prompt before it counts as failed."""
+"""Workers that may die of one prompt before it counts as failed, or of as many prompts before any
+was answered."""
 
 
 @final
@@ -60,6 +61,7 @@ def play_on_ray(
 
     Raises:
         EngineMissingError: If Ray is not installed.
+        ModelError: If workers die of one prompt after another, and none was answered.
     """
     ray = _ray()
     own = not ray.is_initialized()
@@ -108,6 +110,7 @@ class _Pool:
         )
         self._busy: dict[Any, tuple[Any, LivePrompt]] = {}
         self._deaths: Counter[str] = Counter()
+        self._works = False
 
     def answers(
         self, waiting: deque[LivePrompt], done: Done, is_over: IsOver
@@ -130,6 +133,7 @@ class _Pool:
                 idle.append(self._kind.remote(self._config, self._work))
                 made = self._bury(prompt, waiting, done, error)
             else:
+                self._works = True
                 idle.append(worker)
             if made:
                 yield made
@@ -143,6 +147,11 @@ class _Pool:
     ) -> list[Answer]:
         """Have another worker try the prompt; after too many deaths, return it as failed."""
         self._deaths[prompt.prompt_id] += 1
+        if not self._works and len(self._deaths) >= MOST_DEATHS:
+            raise ModelError(
+                "Workers of Ray must be able to load the models and to answer, but they died of "
+                f"{MOST_DEATHS} prompts, and none was answered: {str(error).splitlines()[-1]}"
+            )
         self._say(f"A worker died while it answered {prompt.prompt_id}.")
         if self._deaths[prompt.prompt_id] < MOST_DEATHS:
             waiting.append(prompt)

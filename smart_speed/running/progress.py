@@ -8,6 +8,15 @@ from typing import final
 _EVERY_S = 30.0
 
 
+def in_words(seconds: float) -> str:
+    """Return about how long something takes, in minutes or in whatever is fit for it."""
+    for unit, length_s in (("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * length_s:
+            return f"about {seconds / length_s:.0f} {unit}"
+    minutes = max(round(seconds / 60), 1)
+    return "about a minute" if minutes == 1 else f"about {minutes} minutes"
+
+
 def say_on_stderr(sentence: str) -> None:
     """Write a line for people."""
     sys.stderr.write(f"{sentence}\n")
@@ -58,5 +67,5 @@ class LineProgress:
         since_s, before = self._start
         if done > before:
             left_s = (now - since_s) / (done - before) * (total - done)
-            parts.append(f"about {left_s / 60:.0f} minutes left")
+            parts.append(f"{in_words(left_s)} left")
         self._say(f"{', '.join(part for part in parts if part)}.")

@@ -117,6 +117,9 @@ class ExperimentConfig:
         self.load_options()
         greedy = self.answer_sampling().greedy
         check_conditions(self)
+        varied = self.profile is not None and "temperature" in self.ablations
+        rule = "left out with a profile, which is for one temperature"
+        check_that(not varied, "the ablation 'temperature'", rule, self.profile)
         for recipe in recipes(self).values():
             if not recipe.learned:
                 EntropyConfig.from_dict(recipe.settings).build_rule(greedy=greedy)
@@ -157,9 +160,11 @@ class ExperimentConfig:
 
     def answer_sampling(self) -> Sampling:
         """Return the law of the answers."""
-        for name in self.sampling:
+        hints = get_type_hints(Sampling)
+        for name, value in self.sampling.items():
             if name not in _SAMPLING:
                 raise unknown_name("setting of sampling", name, _SAMPLING)
+            _check_kind(f"sampling.{name}", value, hints[name])
         return Sampling(temperature=self.temperature, seed=self.seed, **self.sampling)
 
     def to_json(self) -> dict[str, Any]:
@@ -225,7 +230,10 @@ def with_changes(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[st
         table = found.get(key)
         table = found[key] = dict(table) if isinstance(table, Mapping) else {}
         for name in inner[:-1]:
-            table[name] = dict(table.get(name, {}))
+            inside = table.get(name, {})
+            rule = "a table, for a setting inside of it to be set"
+            check_that(isinstance(inside, Mapping), name, rule, inside)
+            table[name] = dict(inside)
             table = table[name]
         table[inner[-1]] = _toml_value(text.strip())
     return found
@@ -264,10 +272,17 @@ def _check_kind(key: str, value: Any, hint: Any) -> None:
     for kind, option in kinds.items():
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             continue
+        if kind is Mapping and _kind(get_args(option)[1]) is Mapping:
+            _check_tables(key, value)
         if kind is not Sequence or _is_list_of(value, get_args(option)[0]):
             return
     rule = " or ".join(_WORDS[kind] for kind in kinds if kind is not type(None))
     check_that(False, key, rule, value)
+
+
+def _check_tables(key: str, value: Any) -> None:
+    for name, inner in value.items():
+        check_that(isinstance(inner, Mapping), f"{key}.{name}", "a table", inner)
 
 
 def _is_list_of(value: Any, kind: type) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 from smart_speed import __version__
 from smart_speed.drafters.base import Drafter
@@ -143,6 +143,74 @@ def record_traces(
     return done
 
 
+@final
+class Tracing:
+    """Traces of some prompts, made one by one or all at once; those that fail are left out."""
+
+    def __init__(
+        self,
+        folder: Path,
+        models: Models,
+        prompts: Sequence[TracedPrompt],
+        settings: TraceSettings,
+        *,
+        failed: Failed | None = None,
+    ) -> None:
+        """Begin, or go on with what is there.
+
+        Args:
+            folder: Of the traces.
+            models: Whose drafters are traced.
+            prompts: At least one.
+            settings: What a trace is to hold.
+            failed: Called where a prompt cannot be traced; without it, that is the end.
+
+        Raises:
+            ConfigError: If the folder holds traces that were made otherwise.
+            OutputError: If it cannot be written.
+        """
+        if (folder / MANIFEST_NAME).exists() and (before := read_manifest(folder)).traces_sha256:
+            # Finished without those that failed; others than before are still refused.
+            left_out = {each.prompt_id for each in prompts} - set(before.prompt_ids)
+            fewer = len(before.prompt_ids) + len(left_out) == len(prompts)
+            prompts = [each for each in prompts if not fewer or each.prompt_id not in left_out]
+        self._folder, self._models, self._settings = folder, models, settings
+        self._prompts, self._failed = prompts, failed
+        self._traces = open_traces(folder, models, prompts, settings)
+
+    def record(self, prompt_id: str | None = None, *, progress: Count | None = None) -> None:
+        """Trace a prompt, or all of them, unless that is done.
+
+        Args:
+            prompt_id: Which one; ``None`` for all.
+            progress: Called before each of them.
+
+        Raises:
+            OutputError: If the folder cannot be written.
+        """
+        wanted = [each for each in self._prompts if prompt_id in (None, each.prompt_id)]
+        record_traces(
+            self._traces,
+            self._models,
+            wanted,
+            self._settings,
+            progress=progress,
+            failed=self._failed,
+        )
+
+    def finish(self) -> None:
+        """Put the parts together, and leave out for good what could not be traced.
+
+        Raises:
+            OutputError: If the folder cannot be written.
+        """
+        missing = set(self._traces.missing())
+        kept = [each for each in self._prompts if each.prompt_id not in missing]
+        if kept:
+            manifest = _manifest(self._models, kept, self._settings)
+            TraceFolder(self._folder, manifest).finish()
+
+
 def _manifest(
     models: Models, prompts: Sequence[TracedPrompt], settings: TraceSettings
 ) -> TraceManifest:
@@ -160,38 +228,3 @@ def _manifest(
         prompt_ids=tuple(each.prompt_id for each in prompts),
         prompts_sha256=prompts_sha256([(each.prompt_id, each.prompt) for each in prompts]),
     )
-
-
-def trace_all(
-    folder: Path,
-    models: Models,
-    prompts: Sequence[TracedPrompt],
-    settings: TraceSettings,
-    *,
-    progress: Count | None = None,
-    failed: Failed | None = None,
-) -> None:
-    """Trace every prompt, those left out that cannot be, and put the parts together.
-
-    Args:
-        folder: Of the traces; goes on with what is there.
-        models: Whose drafters are traced.
-        prompts: At least one.
-        settings: What a trace is to hold.
-        progress: Called before each prompt.
-        failed: Called where a prompt cannot be traced; without it, that is the end.
-
-    Raises:
-        ConfigError: If the folder holds traces that were made otherwise.
-        OutputError: If it cannot be written.
-    """
-    if (folder / MANIFEST_NAME).exists() and (before := read_manifest(folder)).traces_sha256:
-        # Finished without those that failed; others than before are still refused.
-        left_out = {each.prompt_id for each in prompts} - set(before.prompt_ids)
-        fewer = len(before.prompt_ids) + len(left_out) == len(prompts)
-        prompts = [each for each in prompts if not fewer or each.prompt_id not in left_out]
-    traces = open_traces(folder, models, prompts, settings)
-    done = record_traces(traces, models, prompts, settings, progress=progress, failed=failed)
-    kept = [each for each in prompts if each.prompt_id in set(done)]
-    if kept:
-        TraceFolder(folder, _manifest(models, kept, settings)).finish()

@@ -15,6 +15,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, final
 
@@ -107,6 +108,18 @@ def read_traces(folder: Path) -> list[Trace]:
     return from_table(read_table(path), str(path))
 
 
+def read_recorded(folder: Path) -> list[Trace]:
+    """Return the traces that a folder has by now, finished or not.
+
+    Raises:
+        ConfigError: If a file is broken, or not the manifest's.
+    """
+    manifest = read_manifest(folder)
+    if manifest.traces_sha256 is not None:
+        return read_traces(folder)
+    return TraceFolder(folder, manifest).recorded()
+
+
 @final
 class TraceFolder:
     """A folder that traces are written into, prompt by prompt."""
@@ -155,6 +168,15 @@ class TraceFolder:
         with writing("Traces", self.path), whole(self._part(ids[0])) as part:
             write_table(to_table(traces), part)
 
+    def recorded(self) -> list[Trace]:
+        """Return the traces of all parts, prompts in the order of the manifest.
+
+        Raises:
+            ConfigError: If a part is broken.
+        """
+        parts = [path for path in map(self._part, self._manifest.prompt_ids) if path.is_file()]
+        return list(chain.from_iterable(from_table(read_table(each), str(each)) for each in parts))
+
     def finish(self) -> None:
         """Put the parts together, and remove them.
 
@@ -167,10 +189,7 @@ class TraceFolder:
             return
         missing = self.missing()
         check_that(not missing, "prompts", "recorded before traces are finished", missing)
-        traces = []
-        for each in self._manifest.prompt_ids:
-            path = self._part(each)
-            traces += from_table(read_table(path), str(path))
+        traces = self.recorded()
         with writing("Traces", self.path):
             with whole(self.path / FILE_NAME) as part:
                 write_table(to_table(traces), part)

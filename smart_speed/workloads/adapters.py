@@ -71,13 +71,21 @@ def prompts_of(adapter: Adapter, rows: Sequence[Row], origin: Origin) -> list[Sa
             yield row
 
     try:
-        return list(adapter.adapt(watched(), origin))
+        return [_checked(each) for each in adapter.adapt(watched(), origin)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         why = f"no field {error}" if isinstance(error, KeyError) else str(error)
         raise ConfigError(
             f"Item {len(seen)} of {origin.name!r} is not one of that data set: {why}, got an item "
             f"of {', '.join(map(str, seen[-1])) or 'no fields'}."
         ) from error
+
+
+def _checked(said: Said) -> Said:
+    for turn in said.turns:
+        if not isinstance(turn, str) or not turn.strip():
+            raise ValueError(f"a prompt must be a text that is not empty, got {turn!r}")
+        turn.encode()  # half a character is none; the error says so
+    return said
 
 
 def adapter_named(name: str) -> str | None:

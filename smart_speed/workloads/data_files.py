@@ -179,15 +179,19 @@ def _json_document(path: Path) -> Iterator[Row]:
     if not isinstance(items, list):
         raise ConfigError(f"{str(path)!r} must be {rule}, got {type(items).__name__}.")
     for number, item in enumerate(items, 1):
-        row = _row(item, f"item {number} of {str(path)!r}")
-        yield from _questions(row) if isinstance(row.get("paragraphs"), list) else (row,)
+        source = f"item {number} of {str(path)!r}"
+        row = _row(item, source)
+        yield from _questions(row, source) if isinstance(row.get("paragraphs"), list) else (row,)
 
 
-def _questions(article: Row) -> Iterator[Row]:
+def _questions(article: Row, source: str) -> Iterator[Row]:
     """Flatten an article of SQuAD's form; a paragraph without questions is a row as well."""
     for paragraph in article["paragraphs"]:
+        check_that(isinstance(paragraph, dict), f"a paragraph of {source}", "an object", paragraph)
         about = {"title": article.get("title"), "context": paragraph.get("context")}
-        yield from ({**about, **question} for question in paragraph.get("qas") or [{}])
+        for question in paragraph.get("qas") or [{}]:
+            check_that(isinstance(question, dict), f"a question of {source}", "an object", question)
+            yield {**about, **question}
 
 
 def _parquet(path: Path) -> Sequence[Row]:

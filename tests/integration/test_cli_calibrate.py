@@ -207,6 +207,17 @@ class TestReplay:
             "plain", "absolute", "fixed-2 (to beat)", "oracle",
         }  # fmt: skip
 
+    def test_a_choice_of_drafters(
+        self, calibrated: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        costs = str(calibrated / "costs-default.json")
+        found = document(
+            capsys, "replay", str(calibrated), "--costs", costs, "--compare", "plain", "--json",
+            "--also", f"default={costs}",
+        )  # fmt: skip
+        policies = found["policies"]
+        assert policies["oracle, choice of 2 drafters"]["speed"] == policies["oracle"]["speed"]
+
     def test_a_search(self, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
         argv = ("replay", str(calibrated), "--profile", str(calibrated / "profile.json"))
         found = document(capsys, *argv, "--search", "fixed,svip", "--json")
@@ -240,6 +251,11 @@ class TestReplay:
                 ("fixed_len must be 1 to 6", "got 9"),
             ),
             (("{folder}", "--costs", "{costs}", "--fixed-len", "0"), ("1 to 6", "got 0")),
+            (("{folder}", "--costs", "{costs}", "--also", "x"), ("of the form DRAFTER=COSTS",)),
+            (
+                ("{folder}", "--costs", "{costs}", "--also", "x={costs}"),
+                ("--also must be a drafter of the traces", "got 'x'"),
+            ),
             (
                 ("{folder}", "--costs", "{costs}", "--compare", "calibrated"),
                 ("calibration must be given with strategy 'calibrated', as a profile does",),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import smart_speed.experiment as experiment
+from smart_speed.analysis import AnalysisPipeline
 from smart_speed.calibration import making
 from smart_speed.errors import ConfigError, MeasurementError, NonFiniteError, OutputError
 from smart_speed.experiment import ExperimentConfig, ExperimentRunner
@@ -16,6 +17,7 @@ from smart_speed.loaded_run import load_run
 from smart_speed.run_folder import ANSWERS_NAME, MANIFEST_NAME, read_answers, read_manifest
 from smart_speed.running import calibrating, live, on_ray, screening
 from smart_speed.running.screening import SCREENING_NAME, one_by_one, screen
+from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.record import TraceRecorder
 from tests.toy_experiments import known_costs, known_profile, quiet_runner, toy_config
@@ -158,13 +160,78 @@ def test_plan_says_what_is_left(tmp_path: Path) -> None:
     config = toy_config(tmp_path, num_samples=4)
     plan = quiet_runner(config).plan()
     assert (plan.num_answers, plan.num_done, plan.num_conditions) == (16, 0, 4)
-    assert plan.seconds > 0
+    assert (plan.seconds or 0) > 0
     assert not config.folder.exists()
     quiet_runner(config).run_full_experiment()
     plan = quiet_runner(config).plan()
     assert (plan.num_done, plan.seconds) == (16, 0)
     bytes_there = (config.folder / ANSWERS_NAME).stat().st_size
     assert 0.3 < plan.num_bytes / bytes_there < 3
+
+
+def test_plan_is_said_before_the_work_begins(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, num_samples=4)
+    said: list[str] = []
+
+    def stop(what: str, done: int, total: int, note: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quiet_runner(config, say=said.append, progress=stop).run_full_experiment()
+    assert any("4 conditions × 4 prompts (4 turns) × 1 repeats = 16" in each for each in said)
+    assert any("about a minute, if every condition were" in each for each in said)
+    quiet_runner(config).run_full_experiment()
+    said.clear()
+    quiet_runner(config, say=said.append).run_full_experiment()
+    assert not any("conditions ×" in each for each in said)  # nothing is left
+
+
+def test_long_plan_says_how_to_have_it_shorter(tmp_path: Path) -> None:
+    plan = quiet_runner(toy_config(tmp_path)).plan()
+    assert not any("make it shorter" in each for each in plan.sentences())
+    long = replace(plan, seconds=15 * 3600.0).sentences()
+    assert "about 15 hours" in long[2]
+    assert "make it shorter" in long[3]
+    assert "not known" in replace(plan, seconds=None).sentences()[2]
+
+
+def test_first_prompt_that_fails_does_not_end_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise NonFiniteError("Logits are NaN.")
+
+    monkeypatch.setattr(EntropyBasedSpeculativeDecoder, "generate", fail)
+    assert quiet_runner(toy_config(tmp_path)).plan().seconds is None
+
+
+def test_unfinished_run_is_analysed_with_the_traces_that_there_are(
+    learning: ExperimentConfig,
+) -> None:
+    config = replace(learning, ablations=())
+
+    def stop(what: str, done: int, total: int, note: str) -> None:
+        if what == "answers" and done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quiet_runner(config, progress=stop).run_full_experiment()
+    run = load_run(config.folder)
+    assert 0 < len(run.answers) < 3 * len(run.manifest.conditions)
+    assert [each.trace.prompt_id for each in run.texts] == [
+        each.prompt_id for each in run.manifest.prompts[:2]
+    ]
+    found = AnalysisPipeline(config.folder).run_full_analysis()
+    assert found.report.is_file()
+    assert quiet_runner(config).run_full_experiment().is_complete
+    assert len(load_run(config.folder).texts) == 3
+
+
+def test_temperatures_that_a_condition_cannot_have_are_refused_at_once(tmp_path: Path) -> None:
+    greedy = {"greedy": {"strategy": "absolute", "verification": "greedy"}}
+    config = toy_config(tmp_path, conditions=greedy, ablations=("temperature",))
+    with pytest.raises(ConfigError, match="verification must be"):
+        quiet_runner(config)
 
 
 def test_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:

@@ -115,3 +115,23 @@ def test_what_cannot_be_judged_is_refused() -> None:
     for length in (-1, 0, 3):
         with pytest.raises(ConfigError, match=f"fixed_len must be 1 to 2, .*, got {length}"):
             Judge(TEXTS, COSTS, fixed_len=length)
+
+
+def test_an_oracle_that_chooses_takes_the_better_drafter_for_each_round() -> None:
+    judge = Judge(TEXTS, COSTS, fixed_len=1)
+    better = [
+        PreparedTrace(planted_trace([False] * 5, task="a", prompt_id="a/0")),
+        PreparedTrace(planted_trace([True] * 4, task="b", prompt_id="b/0")),
+    ]
+    alone, with_itself = judge.oracle(), judge.oracle_choice([(TEXTS, COSTS)])
+    assert with_itself.speed_by_task == pytest.approx(alone.speed_by_task)
+    chosen = judge.oracle_choice([(better[::-1], COSTS)])
+    assert chosen.speed_by_task["a"] == pytest.approx(alone.speed_by_task["a"])
+    own = Judge(better, COSTS, fixed_len=1).oracle()
+    assert chosen.speed_by_task["b"] == pytest.approx(own.speed_by_task["b"])
+    assert chosen.speed_by_task["b"] > 1.5
+
+
+def test_an_oracle_chooses_among_drafters_of_the_same_texts() -> None:
+    with pytest.raises(ConfigError, match="traces must be of every drafter for 'b/0'"):
+        Judge(TEXTS, COSTS, fixed_len=1).oracle_choice([(TEXTS[:1], COSTS)])

@@ -282,6 +282,16 @@ def test_command_shows_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert word in told.err
 
 
+def test_names_are_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = answer(turn(1, 1), condition="own[/x]", decode_s=1.0)
+    plain = answer(turn(), decode_s=2.0)
+    other = [dataclasses.replace(each, prompt_id="b", task="[b]") for each in (own, plain)]
+    assert command(str(write_run(tmp_path, [own, plain, *other]))) == 0
+    told = capsys.readouterr().err
+    assert "own[/x]" in told
+    assert "[b]" in told
+
+
 def test_figures_of_a_part_do_not_replace_those_of_all(tmp_path: Path) -> None:
     answers = [*both("a", ours_s=5.0), *both("b", ours_s=5.0, task="math")]
     run, out = write_run(tmp_path, answers), tmp_path / "part.json"

@@ -81,6 +81,10 @@ def test_quick_start_of_the_issue() -> None:
         ({"sampling": {"top_p": 0.9}}, "top_p must be left out at temperature 0"),
         ({"conditions": "quik"}, r"Unknown condition 'quik'. Did you mean 'quick'\?"),
         ({"conditions": {"mine": {"theta": 1.0}}}, "Unknown setting 'theta'"),
+        ({"conditions": {"mine": 3}}, "conditions.mine must be a table, got 3"),
+        ({"sampling": {"top_p": "x"}, "temperature": 1.0}, "sampling.top_p must be a number, got"),
+        ({"conditions": {"plain": {"strategy": "svip"}}}, "conditions.plain must be plain decod"),
+        ({"profile": "p.json", "ablations": ["temperature"]}, "'temperature' must be left out"),
         ({"ablations": ["windows"]}, r"Did you mean 'window'\?"),
         ({"num_calibration_samples": 0}, "num_calibration_samples must be at least 1, or a prof"),
         ({"num_sample": 3}, r"Unknown setting of an experiment 'num_sample'. Did you mean 'num_s"),
@@ -133,11 +137,12 @@ def test_toml_and_changes(tmp_path: Path) -> None:
         ("num_smples=3", r"Did you mean 'num_samples'\?"),
         ("num_samples=many", "num_samples must be a whole number, got 'many'"),
         ("baseline_k_values=4,x", "baseline_k_values must be a whole number, got 'x'"),
+        ("conditions.mine.strategy.x=1", "strategy must be a table, for a setting inside"),
     ],
 )
 def test_bad_changes_are_refused(change: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        with_changes({}, [change])
+        with_changes({"conditions": {"mine": {"strategy": "svip"}}}, [change])
 
 
 def test_unreadable_toml_is_refused(tmp_path: Path) -> None:

@@ -94,6 +94,11 @@ def test_without_a_calibration_choices_are_in_hindsight_or_not_made() -> None:
     assert "has none" in found["chosen/grid"].sentence
 
 
+def test_sentences_say_where_the_length_to_beat_was_chosen() -> None:
+    sentence = verdicts(timed_run(speeds(11.8)))["absolute/tuned"].sentence
+    assert "as fast as fixed-best, the best fixed length of all on the calibration" in sentence
+
+
 def test_a_standard_length_may_be_the_best_of_all() -> None:
     curve = {"fixed": {"curves": {"max_draft_len": [[2, 80.0], [4, 90.0]]}}}
     learned = {**LEARNED, "strategies": curve}
@@ -110,6 +115,22 @@ def test_what_is_undecided_says_what_it_takes() -> None:
     said = f"6 prompts of an open task would have shown a distance of {min(distances):.1f} to"
     assert said in found.power
     assert max(task["prompts_needed"] or 0 for task in tasks) > 6
+
+
+def test_what_no_number_of_prompts_would_find_is_not_passed_over() -> None:
+    """One task is at the threshold itself, the other a little above it."""
+    others = {"code": (1.5, 0.7), "math": (1.5, 0.9)}
+    answers = [
+        timed(name, f"{task}/{number}", 10, 1.0 if name == "absolute" else seconds, task=task)
+        for task, pair in others.items()
+        for number, seconds in enumerate(pair)
+        for name in ("fixed-4", "absolute")
+    ]
+    prompts = {each.prompt_id: each.task for each in answers}
+    found = verdicts(loaded(["fixed-4", "absolute"], prompts, answers=answers))["absolute/grid"]
+    needed = found.figures["tasks"]["math"]["prompts_needed"]
+    assert found.figures["tasks"]["code"]["prompts_needed"] is None
+    assert f"takes {needed} to more than a million prompts" in (found.power or "")
 
 
 def test_one_prompt_of_a_task_leaves_it_open() -> None:
@@ -151,6 +172,20 @@ def test_timings_of_two_machines_are_not_compared() -> None:
     ]
     run = loaded(["fixed-4", "absolute"], {"a": "code"}, answers=answers)
     assert "of one machine" in verdicts(run)["chosen/grid"].sentence
+
+
+def test_one_machine_of_several_can_be_judged() -> None:
+    answers = [
+        timed(name, f"p{number}", 10, seconds, machine=machine)
+        for machine, ours_s in (("here", 1.0), ("there", 2.0))
+        for number in range(4 * (machine == "there"), 4 + 4 * (machine == "there"))
+        for name, seconds in (("fixed-4", 1.3), ("absolute", ours_s))
+    ]
+    prompts = {f"p{number}": "code" for number in range(8)}
+    run = loaded(["fixed-4", "absolute"], prompts, answers=answers)
+    found = {each.variant: each for each in judge_hypotheses(run, "here")}["absolute/grid"]
+    assert found.figures["tasks"]["code"]["num_prompts"] == 4
+    assert found.figures["overall"]["value"] == pytest.approx(1.3)
 
 
 def test_repeats_count_once_and_failures_not_at_all() -> None:

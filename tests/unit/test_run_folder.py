@@ -127,6 +127,12 @@ def test_broken_line_is_named(tmp_path: Path) -> None:
         read_answers(tmp_path)
 
 
+def test_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ANSWERS_NAME).write_bytes(answer().to_line().encode() + b"\n\xff\xfe\n")
+    with pytest.raises(ConfigError, match=r"line 2 of .* must be a line of JSON"):
+        read_answers(tmp_path)
+
+
 def test_failure_is_made_again_and_the_last_stands(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path)
     log.add(answer(status="error", tokens=()))

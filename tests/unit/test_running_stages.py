@@ -21,10 +21,10 @@ from smart_speed.running.calibrating import (
     read_measured,
     traces_folder,
 )
-from smart_speed.running.progress import LineProgress
-from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, load_models, trace_all
+from smart_speed.running.progress import LineProgress, in_words
+from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, Tracing, load_models
 from smart_speed.sampling import Sampling
-from smart_speed.tracing.trace_files import read_manifest, read_traces
+from smart_speed.tracing.trace_files import read_manifest, read_recorded, read_traces
 from tests.toy_experiments import known_costs, known_profile
 
 SETTINGS = TraceSettings(max_draft_len=4, max_new_tokens=8, sampling=Sampling())
@@ -47,14 +47,15 @@ def test_what_cannot_be_traced_is_left_out(tmp_path: Path, models: Models) -> No
     shown: list[tuple[int, int]] = []
 
     def trace(prompts: list[TracedPrompt]) -> None:
-        trace_all(
+        tracing = Tracing(
             tmp_path,
             models,
             prompts,
             SETTINGS,
-            progress=lambda done, total: shown.append((done, total)),
             failed=lambda prompt_id, error: failed.append(prompt_id),
         )
+        tracing.record(progress=lambda done, total: shown.append((done, total)))
+        tracing.finish()
 
     prompts = [PROMPTS[0], TOO_LONG, PROMPTS[1]]
     trace(prompts)
@@ -70,7 +71,19 @@ def test_what_cannot_be_traced_is_left_out(tmp_path: Path, models: Models) -> No
 
 def test_without_anyone_to_tell_a_failure_is_the_end(tmp_path: Path, models: Models) -> None:
     with pytest.raises(SmartSpeedError, match="shorter than the context"):
-        trace_all(tmp_path, models, [TOO_LONG], SETTINGS)
+        Tracing(tmp_path, models, [TOO_LONG], SETTINGS).record()
+
+
+def test_traces_are_read_before_there_are_all_of_them(tmp_path: Path, models: Models) -> None:
+    tracing = Tracing(tmp_path, models, PROMPTS, SETTINGS)
+    assert read_recorded(tmp_path) == []
+    tracing.record("a/1")
+    assert [each.prompt_id for each in read_recorded(tmp_path)] == ["a/1"] * 2  # two drafters
+    again = Tracing(tmp_path, models, PROMPTS, SETTINGS)
+    again.record("a/0")
+    again.finish()
+    found = [each.prompt_id for each in read_recorded(tmp_path)]
+    assert found == [each.prompt_id for each in read_traces(tmp_path)] == ["a/0"] * 2 + ["a/1"] * 2
 
 
 def test_calibration_of_two_drafters_takes_the_faster(
@@ -89,7 +102,9 @@ def test_calibration_of_two_drafters_takes_the_faster(
 
     monkeypatch.setattr(making, "make_profile", profile)
     said: list[str] = []
-    trace_all(traces_folder(tmp_path), models, PROMPTS, SETTINGS)
+    tracing = Tracing(traces_folder(tmp_path), models, PROMPTS, SETTINGS)
+    tracing.record()
+    tracing.finish()
     with pytest.raises(ConfigError, match="costs must be measured before anything is learned"):
         learn(tmp_path, say=said.append)
     for name, drafter in models.drafters.items():
@@ -127,6 +142,21 @@ def test_lines_come_now_and_then_and_say_what_is_left() -> None:
         "56 of 100 answers, 1 failed, about 7 minutes left.",
         "59 of 100 answers, 1 failed, about 7 minutes left.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "about a minute"),
+        (95.0, "about 2 minutes"),
+        (7199.0, "about 120 minutes"),
+        (7200.0, "about 2 hours"),
+        (47.9 * 3600, "about 48 hours"),
+        (60 * 3600.0, "about 2 days"),
+    ],
+)
+def test_long_times_are_not_said_in_minutes(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
 
 
 def test_facts_are_json_and_name_the_commit_of_a_checkout_alone(

@@ -231,6 +231,9 @@ def test_fields_tell_what_names_do_not(row: dict[str, Any], names: list[str], ke
     ("key", "row", "why"),
     [
         ("gsm8k", {"text": "a"}, "no field 'question', got an item of text"),
+        ("gsm8k", {"question": None}, "a prompt must be a text that is not empty, got None"),
+        ("gsm8k", {"question": " "}, "a prompt must be a text that is not empty, got ' '"),
+        ("gsm8k", {"question": "\ud800"}, ".*surrogates not allowed"),
         ("gsm8k", {}, "no field 'question', got an item of no fields"),
         ("generic", {"answer": "a"}, "it must have a prompt in turns, .*, got an item of answer"),
         ("generic", {"turns": ["a", " "]}, "a turn must be a text, got ' '"),

@@ -88,6 +88,16 @@ def test_plain_text_is_its_lines(tmp_path: Path) -> None:
         ("a.json", b"{", "a.json' must be JSON"),
         ("a.json", b'{"rows": []}', 'must be a JSON list, or an object with a list "data"'),
         ("a.json", b"[[]]", "item 1 of .* must be a JSON object or a text"),
+        (
+            "a.json",
+            b'{"data": [{"paragraphs": [3]}]}',
+            "a paragraph of item 1 of .* an object, got",
+        ),
+        (
+            "a.json",
+            b'{"data": [{"paragraphs": [{"qas": [1]}]}]}',
+            "a question of item 1 of .* got 1",
+        ),
         ("a.csv", b'prompt\n"open', "must be a table with a first line of names"),
         ("a.parquet.gz", b"no gzip", "must be a readable Parquet file"),
         ("a.parquet", b"no parquet", "must be a readable Parquet file"),
