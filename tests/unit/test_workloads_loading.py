@@ -247,7 +247,7 @@ def test_data_without_prompts_are_refused(tmp_path: Path) -> None:
     early = [{"task_id": 1, "text": "a", "test_list": ["b"]}]
     with pytest.raises(ConfigError, match="at least one prompt of split 'test', got"):
         read_workload(write(tmp_path / "mbpp.jsonl", early))
-    with pytest.raises(ConfigError, match="Item 2 of .* a text that is not empty, got ' '"):
+    with pytest.raises(ConfigError, match=r"Item 2 of .* a text that is not empty, got ' '"):
         read_workload(write(tmp_path / "gsm8k.jsonl", [*questions(1), {"question": " "}]))
     with pytest.raises(ConfigError, match="limit must be at least 1, got 0"):
         load_workload("builtin", limit=0)
