@@ -129,7 +129,7 @@ def test_an_oracle_that_chooses_takes_the_better_drafter_for_each_round() -> Non
     assert chosen.speed_by_task["a"] == pytest.approx(alone.speed_by_task["a"])
     own = Judge(better, COSTS, fixed_len=1).oracle()
     assert chosen.speed_by_task["b"] == pytest.approx(own.speed_by_task["b"])
-    assert chosen.speed_by_task["b"] > 1.5
+    assert chosen.speed_by_task["b"] > alone.speed_by_task["b"]
 
 
 def test_an_oracle_chooses_among_drafters_of_the_same_texts() -> None:
