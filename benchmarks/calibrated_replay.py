@@ -14,7 +14,7 @@ from smart_speed.calibration.quality import FitQuality, quality_of
 from smart_speed.calibration.samples import TextSamples, all_samples
 from smart_speed.calibration.search import GRIDS
 from smart_speed.config import EntropyConfig
-from smart_speed.profiles import Profile
+from smart_speed.profiles import Profile, shared_settings
 from smart_speed.stopping.acceptance import AcceptanceModel
 from smart_speed.strategies import STRATEGIES
 from smart_speed.tracing.costs import CostModel
@@ -88,10 +88,12 @@ def judge_policies(
     for strategy in GRIDS:
         if strategy == "fixed":
             continue
-        configs[f"{strategy} learned"] = EntropyConfig.from_dict(profile.settings_of(strategy))
-        default = EntropyConfig(strategy=strategy)
+        if learned := profile.settings_of(strategy):
+            configs[f"{strategy} learned"] = EntropyConfig.from_dict(learned)
         longest = min(STRATEGIES[strategy].max_draft_len, judge.max_draft_len)
-        configs[f"{strategy} default"] = replace(default, max_draft_len=longest)
+        own = {"strategy": strategy, "max_draft_len": longest}
+        shared = shared_settings(strategy, profile.config)
+        configs[f"{strategy} default"] = EntropyConfig.from_dict({**own, **shared})
     found = {name: judge.judge(config) for name, config in configs.items()}
     found["plain"] = judge.judge(EntropyConfig(strategy="plain"))
     found["oracle"] = judge.oracle()

@@ -26,7 +26,7 @@ from smart_speed.engines.base import LoadedModel, shared_len
 from smart_speed.generation import Result
 from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier
-from smart_speed.profiles import Profile, read_profile
+from smart_speed.profiles import Profile, read_profile, shared_settings
 from smart_speed.prompting import Prompt, encode_prompt
 from smart_speed.records import RoundRecord
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
@@ -77,13 +77,16 @@ def main() -> None:
 
 def conditions_of(profile: Profile | None) -> dict[str, EntropyConfig]:
     """Return every strategy with its own settings, and with those of a profile."""
-    configs = {name: EntropyConfig(strategy=name) for name in STRATEGIES if name != "calibrated"}
+    free = [name for name, kind in STRATEGIES.items() if not kind.reads_calibration]
+    configs = {name: EntropyConfig(strategy=name) for name in free}
     if profile is None:
-        console.print("No profile: the calibrated strategy and learned settings are left out.")
+        console.print("No profile: strategies that need one and learned settings are left out.")
         return configs
     for name in GRIDS:
         if settings := profile.settings_of(name):
             configs[f"{name} learned"] = EntropyConfig.from_dict(settings)
+        if shared := shared_settings(name, profile.config):
+            configs[name] = EntropyConfig.from_dict({"strategy": name, **shared})
     for name, online in (("calibrated", None), ("calibrated online", True)):
         configs[name] = EntropyConfig.from_dict(
             {**profile.config, **({"online": online} if online else {})}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from smart_speed.errors import check_that
-from smart_speed.files import whole, writing
+from smart_speed.files import check_folder, whole, writing
 from smart_speed.reporting.report_document import Reply, Report
 from smart_speed.reporting.report_html import to_html
 from smart_speed.reporting.report_markdown import to_markdown
@@ -87,10 +87,15 @@ class AnalysisPipeline:
             OutputError: If the files cannot be written.
         """
         read_manifest(self.experiment_dir)
-        tables, plots = self._folders()
+        out = self.output_dir
+        check_that(not out.is_file(), "output_dir", "a folder", str(out))
+        check_folder("An analysis", out)
         self._say("figures and hypotheses")
         found = find(self.experiment_dir, machine=self.machine)
-        with writing("An analysis", self.output_dir):
+        tables, plots = out / "tables", out / "plots"
+        with writing("An analysis", out):
+            for folder in (tables, plots):
+                folder.mkdir(parents=True, exist_ok=True)
             self._say("plots")
             drawn = draw_plots(found, plots)
             self._say("report")
@@ -106,16 +111,6 @@ class AnalysisPipeline:
             tables=tables,
             plots=plots,
         )
-
-    def _folders(self) -> tuple[Path, Path]:
-        """Make the folders, before any work is done."""
-        out = self.output_dir
-        check_that(not out.is_file(), "output_dir", "a folder", str(out))
-        with writing("An analysis", out):
-            tables, plots = out / "tables", out / "plots"
-            for folder in (tables, plots):
-                folder.mkdir(parents=True, exist_ok=True)
-        return tables, plots
 
     def _write(self, found: Findings, report: Report, drawn: Mapping[str, str]) -> None:
         texts = {f"tables/{table.name}.csv": table.to_csv() for table in report.tables}

@@ -65,10 +65,11 @@ class EntropyConfig:
     svip_c: float | None = None
     adaedl_gamma: float | None = None
     adaedl_lambda: float | None = None
+    specdec_h: float | None = None
     ema_alpha: float | None = None
     tiers: tuple[int, ...] | None = None
     calibration: Calibration | None = None
-    """Of "calibrated": what a profile holds."""
+    """Of "calibrated" and "specdec_pp": what a profile holds."""
     online: bool | None = None
     """Whether "calibrated" keeps adjusting to the text at hand."""
     options: Mapping[str, Any] | None = None

@@ -5,7 +5,6 @@ what is to be done; answer the others, and trace each before.
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,9 +13,9 @@ from time import perf_counter
 from typing import final
 
 from smart_speed.errors import ConfigError, check_that
-from smart_speed.files import writing
+from smart_speed.files import check_folder
 from smart_speed.loaded_run import load_run
-from smart_speed.profiles import Profile, read_profile
+from smart_speed.profiles import LearnedOn, Profile, read_profile
 from smart_speed.run_folder import (
     MANIFEST_NAME,
     Answer,
@@ -27,7 +26,7 @@ from smart_speed.run_folder import (
     write_manifest,
 )
 from smart_speed.running.about import machine_id
-from smart_speed.running.beginning import Beginning, learned_on
+from smart_speed.running.beginning import Beginning
 from smart_speed.running.calibrating import Progress
 from smart_speed.running.conditions import TEMPERATURES
 from smart_speed.running.executing import Done, play_here
@@ -99,7 +98,8 @@ class ExperimentRunner:
             OutputError: If the folder cannot be written.
         """
         config, folder = self.config, self.config.folder
-        before = self._opened(folder)
+        check_folder("A run", folder)
+        before = _manifest_in(folder)
         models = self._load()
         profile = self._given_profile(models)
         selected = self._select(models, profile)
@@ -147,15 +147,6 @@ class ExperimentRunner:
             calibrated=before is not None or config.profile is not None,
         )
 
-    def _opened(self, folder: Path) -> RunManifest | None:
-        """Make the folder, find out whether it can be written, and what is there."""
-        with writing("A run", folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / f".{os.getpid()}.part"
-            probe.write_bytes(b"")
-            probe.unlink()
-        return _manifest_in(folder)
-
     def _load(self) -> Models:
         options = self.config.load_options(say=self._say)
         return load_models(self.config.verifier_model_path, [self._drafter], options)
@@ -174,9 +165,8 @@ class ExperimentRunner:
         return profile
 
     def _select(self, models: Models, profile: Profile | None) -> Selected:
-        return select_prompts(
-            self.config, models.verifier, learned_on=learned_on(profile), say=self._say
-        )
+        learned_on = profile.learned_on if profile else LearnedOn()
+        return select_prompts(self.config, models.verifier, learned_on=learned_on, say=self._say)
 
     def _check_same(self, before: RunManifest, models: Models, selected: Selected) -> None:
         """Refuse to go on with a run that was begun otherwise."""

@@ -30,6 +30,29 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def check_folder(what: str, folder: Path) -> None:
+    """Find out before any work is done whether a folder can be written; what is made for it goes.
+
+    Args:
+        what: Is to be written, as the sentence begins.
+        folder: Where to; need not be there.
+
+    Raises:
+        OutputError: If it cannot.
+    """
+    with writing(what, folder):
+        new = [each for each in (folder, *folder.parents) if not each.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".{os.getpid()}.part"
+            probe.write_bytes(b"")
+            probe.unlink()
+        finally:
+            for each in new:
+                with contextlib.suppress(OSError):
+                    each.rmdir()
+
+
 @contextlib.contextmanager
 def writing(what: str, folder: Path) -> Iterator[None]:
     """Turn what the system says while files are written into one sentence.

@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.files import whole, writing
 from smart_speed.sampling import Sampling
+from smart_speed.strategies import STRATEGIES
 
 SCHEMA = 1
 _MODELS = ("verifier", "drafter")
@@ -19,6 +20,14 @@ _LEARNED = ("smart_speed", "machine", "measured", "strategies", "split", "fit", 
 _KEYS = ("schema", *_MODELS, "engine", "sampling", "config", *_LEARNED)
 _LAW = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 """Settings of sampling that change what drafts are accepted."""
+
+
+class LearnedOn(NamedTuple):
+    """Prompts that a profile was learned on, as far as its file names them."""
+
+    prompt_ids: tuple[str, ...] = ()
+    text_hashes: tuple[str, ...] = ()
+    """Of their texts, whose ids may be others elsewhere; none in older files."""
 
 
 @final
@@ -83,7 +92,17 @@ class Profile:
             return self.config
         learned: Mapping[str, Any] = self.learned.get("strategies", {}).get(strategy, {})
         settings: Mapping[str, Any] = learned.get("settings", {})
-        return settings
+        return {**settings, **shared_settings(strategy, self.config)} if settings else {}
+
+    def decoding_settings(self, strategy: str) -> Mapping[str, Any]:
+        """Return what a strategy decodes with: where nothing was learned for it, what it shares."""
+        return self.settings_of(strategy) or shared_settings(strategy, self.config)
+
+    @property
+    def learned_on(self) -> LearnedOn:
+        """Which prompts settings were learned on; none if the file does not say so."""
+        split = self.learned.get("split", {})
+        return LearnedOn(*(tuple(split.get(name, ())) for name in LearnedOn._fields))
 
     def to_json(self) -> dict[str, Any]:
         """Return what a file holds."""
@@ -105,6 +124,18 @@ class Profile:
             with whole(path) as part:
                 text = json.dumps(self.to_json(), indent=1, allow_nan=False)
                 part.write_text(text + "\n", encoding="utf-8")
+
+
+def shared_settings(strategy: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was learned for "calibrated" and is read by another strategy as well.
+
+    Args:
+        strategy: Any; most read none of it.
+        config: Of a profile.
+    """
+    kind = STRATEGIES.get(strategy)
+    names = ("calibration", "entropy_type") if kind and kind.reads_calibration else ()
+    return {name: config[name] for name in names if name in config}
 
 
 def sampled_by(sampling: Sampling) -> dict[str, Any]:
@@ -140,6 +171,10 @@ def read_profile(path: Path) -> Profile:
         model = document.get(key, {"name": "", "id": ""})
         named = isinstance(model, dict) and set(model) == {"name", "id"}
         check_that(named, f"{key} of a profile", "an object of name and id", model)
+    for key in LearnedOn._fields:
+        value = document.get("split", {}).get(key, [])
+        texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        check_that(texts, f"{key} of a profile's split", "a list of texts", value)
     sampling = document.get("sampling", {})
     for key in sampling:
         if key not in _LAW:

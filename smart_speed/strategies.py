@@ -18,6 +18,7 @@ from smart_speed.stopping.ema import Ema
 from smart_speed.stopping.fixed import NeverStop
 from smart_speed.stopping.heuristic import Heuristic
 from smart_speed.stopping.relative import RelativeEntropy
+from smart_speed.stopping.specdec_pp import SpecDecPp
 from smart_speed.stopping.svip import Svip
 from smart_speed.stopping.window import WindowEntropy
 
@@ -49,6 +50,11 @@ class StrategyKind:
     """Where it stops, if the configuration does not say; the published place of a rival."""
     ignores: tuple[str, ...] = ()
     """Settings of every other strategy that this one would not read."""
+
+    @property
+    def reads_calibration(self) -> bool:
+        """Whether it needs what was learned of acceptance."""
+        return "calibration" in self.required
 
     def settings(self) -> dict[str, Any]:
         """Return every setting that the strategy reads, with its default."""
@@ -99,6 +105,7 @@ STRATEGIES: Mapping[str, StrategyKind] = {
     "heuristic": StrategyKind(Heuristic, max_draft_len=20, ignores=_STOPPING),
     "svip": StrategyKind(Svip, max_draft_len=40),
     "adaedl": StrategyKind(AdaEdl, max_draft_len=20),
+    "specdec_pp": StrategyKind(SpecDecPp, max_draft_len=20, required={"calibration": None}),
     "ema": StrategyKind(Ema, max_draft_len=7, ignores=_STOPPING),
 }
 """The built-in strategies; a plug-in's name must not be among them."""

@@ -5,6 +5,7 @@ from typing import Any
 from smart_speed.stopping.acceptance import AcceptanceModel
 from smart_speed.stopping.calibrated import Calibration
 from smart_speed.stopping.draft_value import RoundCosts
+from smart_speed.strategies import STRATEGIES
 
 ACCEPTANCE = AcceptanceModel(
     bias=0.1,
@@ -40,4 +41,4 @@ CALIBRATION = Calibration(acceptance=ACCEPTANCE, costs=COSTS, rate=1.15, price=1
 
 def beside(strategy: str) -> dict[str, Any]:
     """Return what a strategy cannot be built without."""
-    return {"calibration": CALIBRATION} if strategy == "calibrated" else {}
+    return {"calibration": CALIBRATION} if STRATEGIES[strategy].reads_calibration else {}

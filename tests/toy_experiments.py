@@ -29,6 +29,7 @@ LEARNED: dict[str, dict[str, Any]] = {
     "heuristic": {"start_len": 2, "max_draft_len": 4},
     "svip": {"svip_h": 0.2, "max_draft_len": 4},
     "adaedl": {"adaedl_gamma": 0.1, "max_draft_len": 4},
+    "specdec_pp": {"specdec_h": 0.4, "max_draft_len": 4},
     "ema": {"ema_alpha": 0.1, "tiers": [1, 2], "max_draft_len": 2},
 }
 PROFILE = Profile(
@@ -91,7 +92,10 @@ def known_profile(
     learned = {
         **PROFILE.learned,
         "measured": settings["measured"],
-        "split": {"prompt_ids": [each.trace.prompt_id for each in texts]},
+        "split": {
+            "prompt_ids": [each.trace.prompt_id for each in texts],
+            "text_hashes": list(settings["text_hashes"].values()),
+        },
     }
     return replace(
         PROFILE,

@@ -12,7 +12,7 @@ from smart_speed.calibration.samples import all_samples
 from smart_speed.calibration.search import GRIDS, best_settings
 from smart_speed.config import EntropyConfig
 from smart_speed.entropy import EntropyType
-from smart_speed.profiles import Profile
+from smart_speed.profiles import Profile, shared_settings
 from smart_speed.strategies import STRATEGIES
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
@@ -52,6 +52,7 @@ def make_profile(
     made_for: MadeFor,
     *,
     measured: Mapping[str, Any] | None = None,
+    text_hashes: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Learn everything that a profile holds.
@@ -61,6 +62,7 @@ def make_profile(
         costs: Of the machine at hand.
         made_for: What the profile is bound to.
         measured: How the costs were measured, as JSON values, if they were.
+        text_hashes: Of the prompts' texts, by id, if they are known.
         progress: Called before each step.
 
     Raises:
@@ -83,10 +85,11 @@ def make_profile(
         entropy_type=kind,
     )
     chosen = calibrated_config(calibration, kind)
+    given = _given(chosen)
     strategies: dict[str, Any] = {}
     for strategy in GRIDS:
         begin(strategy)
-        found = best_settings(strategy, texts, costs)
+        found = best_settings(strategy, texts, costs, shared=shared_settings(strategy, given))
         strategies[strategy] = {
             "settings": found.settings,
             "rate": found.rate,
@@ -94,7 +97,7 @@ def make_profile(
         }
     begin("predictions")
     return Profile(
-        config=_given(chosen),
+        config=given,
         verifier=made_for.verifier,
         drafter=made_for.drafter,
         engine=made_for.engine,
@@ -104,7 +107,7 @@ def make_profile(
             "machine": dict(made_for.machine),
             "measured": dict(measured) if measured else {"costs": costs.to_json()},
             "strategies": strategies,
-            "split": _split(texts),
+            "split": _split(texts, text_hashes or {}),
             "fit": fit,
             "predicted": predictions(texts, costs, chosen, strategies),
         },
@@ -127,12 +130,13 @@ def predictions(
         "calibrated": judge.judge(chosen),
     }
     for strategy, learned in strategies.items():
+        shared = shared_settings(strategy, _given(chosen))
         if strategy != "fixed":
-            found[f"{strategy}, learned"] = judge.judge(
-                EntropyConfig.from_dict(learned["settings"])
-            )
+            config = EntropyConfig.from_dict({**learned["settings"], **shared})
+            found[f"{strategy}, learned"] = judge.judge(config)
         if STRATEGIES[strategy].max_draft_len <= judge.max_draft_len:
-            found[f"{strategy}, default"] = judge.judge(EntropyConfig(strategy=strategy))
+            config = EntropyConfig.from_dict({"strategy": strategy, **shared})
+            found[f"{strategy}, default"] = judge.judge(config)
     found["oracle"] = judge.oracle()
     return {name: judgement.to_json() for name, judgement in found.items()}
 
@@ -157,13 +161,15 @@ def _short(quality: FitQuality) -> dict[str, float]:
     return {"auc": quality.auc, "ece": quality.ece, "log_loss": quality.log_loss}
 
 
-def _split(texts: Sequence[PreparedTrace]) -> dict[str, Any]:
+def _split(texts: Sequence[PreparedTrace], text_hashes: Mapping[str, str]) -> dict[str, Any]:
     """Return which prompts were learned on, so that nobody judges on them."""
     by_task: dict[str, int] = {}
     for each in texts:
         by_task[each.trace.task] = by_task.get(each.trace.task, 0) + 1
+    prompt_ids = [each.trace.prompt_id for each in texts]
     return {
-        "prompt_ids": [each.trace.prompt_id for each in texts],
+        "prompt_ids": prompt_ids,
+        "text_hashes": [text_hashes[each] for each in prompt_ids if each in text_hashes],
         "num_by_task": by_task,
         "num_tokens": sum(each.output_len for each in texts),
     }

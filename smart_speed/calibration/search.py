@@ -56,6 +56,7 @@ GRIDS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "max_draft_len": _CAPS,
         "stop_placement": _PLACES,
     },
+    "specdec_pp": {"specdec_h": _SHARES, "max_draft_len": _CAPS, "stop_placement": _PLACES},
     "ema": {
         "ema_alpha": (0.1, 0.2, 0.4),
         "tiers": ((1, 2), (1, 2, 3), (1, 3, 5), (1, 3, 7), (1, 2, 4, 8)),
@@ -83,6 +84,7 @@ def best_settings(
     texts: Sequence[PreparedTrace],
     costs: CostModel,
     *,
+    shared: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Found:
     """Search a strategy's settings, one after the other, until none improves.
@@ -94,6 +96,7 @@ def best_settings(
         strategy: A key of ``GRIDS``.
         texts: To learn on.
         costs: What rounds take; settings that draft farther than they know are left out.
+        shared: Of ``shared_settings``; what the strategy reads beside its grid.
         progress: Called with the number of settings tried so far.
     """
     longest = min([costs.max_draft_len, *(each.trace.max_draft_len for each in texts)])
@@ -103,7 +106,8 @@ def best_settings(
     def rate_of(values: tuple[Any, ...]) -> float:
         if values not in tried:
             settings = dict(zip(grid, values, strict=True))
-            config = EntropyConfig(strategy=strategy, **_capped(strategy, settings, longest))
+            own = _capped(strategy, settings, longest)
+            config = EntropyConfig.from_dict({"strategy": strategy, **own, **(shared or {})})
             tried[values] = replayed_rate(texts, config, costs)
             if progress:
                 progress(len(tried))

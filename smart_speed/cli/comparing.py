@@ -56,7 +56,7 @@ def parse_conditions(
         own = _read_by(strategy, settings)
         for key in own:
             unread.pop(key, None)
-        learned = profile.settings_of(strategy) if profile else {}
+        learned = profile.decoding_settings(strategy) if profile else {}
         own = {**_read_by(strategy, learned), **own}
         if cap:
             own["max_draft_len"] = int(cap)

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         conditions = comparing.parse_conditions(args.compare, given, profile)
     else:
         strategy = args.strategy or profile.config.get("strategy", "absolute")
-        settings = {**profile.settings_of(strategy), **given, "strategy": strategy}
+        settings = {**profile.decoding_settings(strategy), **given, "strategy": strategy}
         conditions = {"": EntropyConfig.from_dict(settings)}
     for config in conditions.values():
         config.build_rule(greedy=sampling.greedy)

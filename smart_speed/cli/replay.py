@@ -17,13 +17,15 @@ from smart_speed.cli.figures import interval, number
 from smart_speed.cli.gauge import Gauge, progress_bar
 from smart_speed.config import EntropyConfig
 from smart_speed.errors import ConfigError, check_that, unknown_name
-from smart_speed.profiles import Profile, read_profile
+from smart_speed.profiles import Profile, read_profile, shared_settings
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.trace_files import read_traces
 from smart_speed.tracing.traces import Trace
 
 _POLICIES = "absolute,relative,window,combined,adaptive,confidence,heuristic,svip,adaedl,ema"
+_CALIBRATED = "calibrated,specdec_pp"
+"""Policies that read what a profile says of acceptance."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--compare", default=_POLICIES, metavar="NAMES",
-        help=f"policies, as for generate; default {_POLICIES}, and calibrated with a profile",
+        help=f"policies, as for generate; default {_POLICIES}, and with a profile {_CALIBRATED}",
     )  # fmt: skip
     parser.add_argument(
         "--search", metavar="NAMES",
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     texts = _texts(args, profile)
     costs = _costs(args.costs, profile)
     if args.search:
-        return _search(args, texts, costs)
+        return _search(args, texts, costs, profile)
     conditions = _conditions(args, profile)
     longest = min(each.trace.max_draft_len for each in texts)
     to_beat = _learned_len(profile) if args.fixed_len is None else args.fixed_len
@@ -151,7 +153,7 @@ def _conditions(args: argparse.Namespace, profile: Profile) -> Mapping[str, Entr
     if args.strategy:
         names = args.strategy
     elif "calibration" in profile.config and args.compare == _POLICIES:
-        names = f"calibrated,{names}"
+        names = f"{_CALIBRATED},{names}"
     return comparing.parse_conditions(names, arguments.decoding_settings(args), profile)
 
 
@@ -187,16 +189,21 @@ def _show(found: Mapping[str, Judgement], judge: Judge) -> None:
     console.print(f"best fixed length of each task, in hindsight: {by_task}", markup=False)
 
 
-def _search(args: argparse.Namespace, texts: list[PreparedTrace], costs: CostModel) -> int:
+def _search(
+    args: argparse.Namespace, texts: list[PreparedTrace], costs: CostModel, profile: Profile
+) -> int:
     names = [name.strip() for name in args.search.split(",")]
     for name in names:
         if name not in GRIDS:
             raise unknown_name("strategy", name, GRIDS)
+    shared = {name: shared_settings(name, profile.config) for name in names}
+    for name in names:
+        EntropyConfig.from_dict({"strategy": name, **shared[name]})
     found: dict[str, Found] = {}
     with progress_bar() as bar, Gauge(bar, "strategies") as gauge:
         for done, name in enumerate(names):
             gauge.show(done, len(names), name)
-            found[name] = best_settings(name, texts, costs)
+            found[name] = best_settings(name, texts, costs, shared=shared[name])
     plain_rate = 1 / costs.round_s(0, 0)
     if args.json:
         print_json({name: _document(each, plain_rate) for name, each in found.items()})

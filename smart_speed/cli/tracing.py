@@ -60,6 +60,7 @@ def traced_prompts(args: argparse.Namespace) -> list[TracedPrompt]:
             each.prompt_id,
             each.task,
             each.text if args.raw else [{"role": "user", "content": each.text}],
+            (each.text,),
         )
         for each in found
     ]

@@ -6,7 +6,9 @@ from typing import Any
 from smart_speed.errors import ConfigError, OutputError
 from smart_speed.profiles import Profile
 
-_SHOWN_CURVES = ("theta_abs", "theta_rel", "theta_conf", "svip_h", "z", "max_draft_len")
+_SHOWN_CURVES = (
+    "theta_abs", "theta_rel", "theta_conf", "svip_h", "specdec_h", "z", "max_draft_len"
+)  # fmt: skip
 """Settings whose sensitivity is drawn, the first that a strategy has."""
 
 

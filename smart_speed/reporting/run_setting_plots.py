@@ -13,7 +13,9 @@ from smart_speed.reporting.run_plot_style import (
     panels,
 )
 
-SHOWN_CURVES = ("theta_abs", "theta_rel", "theta_conf", "svip_h", "adaedl_lambda", "z", "start_len")
+SHOWN_CURVES = (
+    "theta_abs", "theta_rel", "theta_conf", "svip_h", "adaedl_lambda", "specdec_h", "z", "start_len"
+)  # fmt: skip
 """Settings whose sensitivity is drawn, the first that a strategy has; else the cap."""
 _PANELS_BESIDE = 3
 _UNITS = {

@@ -8,7 +8,7 @@ from typing import Any, final
 from smart_speed.drafters.base import Drafter
 from smart_speed.errors import MeasurementError, SmartSpeedError, check_that
 from smart_speed.machine import machine_facts
-from smart_speed.profiles import Profile, read_profile
+from smart_speed.profiles import Profile, read_profile, shared_settings
 from smart_speed.run_folder import (
     CALIBRATION_NAME,
     TRACES_NAME,
@@ -31,7 +31,6 @@ from smart_speed.running.prompts import LivePrompt, Selected
 from smart_speed.running.screening import Learning, learning_of, screen
 from smart_speed.running.settings import ExperimentConfig, as_json
 from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, Tracing
-from smart_speed.tracing.costs import CostModel
 
 _ROUGHER = 4.0
 """Times the resolution that is asked for, where the machine is too noisy for it."""
@@ -61,14 +60,10 @@ class Beginning:
             OutputError: If the folder cannot be written.
         """
         calibration = self.config.folder / CALIBRATION_NAME
-        if profile is not None:
-            profile.write(calibration / PROFILE_NAME)
-        elif self.selected.calibration:
+        learning, given = None, profile
+        if given is None and self.selected.calibration:
             profile = self._calibrated(calibration)
-        learning = None
-        if profile is not None and "measured" in profile.learned:
-            costs = CostModel.from_json(profile.learned["measured"]["costs"])
-            learning = learning_of(calibration, self._name, costs)
+            learning = learning_of(calibration, self._name, profile)
         relearn = learning.relearn if learning else None
         conditions = made_conditions(self.config, profile, relearn)
         screening = self._screened(learning, conditions) if self.config.confirm_live else None
@@ -77,7 +72,10 @@ class Beginning:
             "num_left_out": self.selected.num_left_out,
             "screening": screening,
         }
-        return self._manifest(profile, conditions, about)
+        manifest = self._manifest(profile, conditions, about)
+        if given is not None:
+            given.write(calibration / PROFILE_NAME)
+        return manifest
 
     def tracing(self) -> Tracing:
         """Return what traces the prompts that are answered.
@@ -138,7 +136,9 @@ class Beginning:
         settings = TraceSettings(
             config.trace_draft_len, config.max_new_tokens, config.answer_sampling()
         )
-        traced = [TracedPrompt(each.prompt_id, each.task, each.asked([])) for each in prompts]
+        traced = [
+            TracedPrompt(each.prompt_id, each.task, each.asked([]), each.turns) for each in prompts
+        ]
         return Tracing(folder, self.models, traced, settings, failed=failed)
 
     def _screened(
@@ -153,15 +153,13 @@ class Beginning:
             *learning,
             progress=lambda done, total, note: self.progress("settings", done, total, note),
         )
-        known = [
-            {key: val for key, val in each.config.items() if key != "calibration"}
-            for each in conditions.values()
-        ]
-        known = as_json(known)
+        known = as_json([each.config for each in conditions.values()])
         for strategy, tried in found.items():
-            fresh = [each for each in tried if as_json(each.settings) not in known]
+            shared = shared_settings(strategy, learning.config)
+            settings = [{**each.settings, **shared} for each in tried]
+            fresh = [each for each in settings if as_json(each) not in known]
             for number, each in enumerate(fresh[: self.config.confirm_live], 1):
-                name, info = screened(strategy, number, each.settings)
+                name, info = screened(strategy, number, each)
                 conditions[name] = info
         return {
             "num_tried": sum(map(len, found.values())),
@@ -176,6 +174,7 @@ class Beginning:
         self, profile: Profile | None, conditions: dict[str, ConditionInfo], about: dict[str, Any]
     ) -> RunManifest:
         models, verifier = self.models, self.models.verifier
+        learned_on = profile.learned_on.prompt_ids if profile else ()
         return RunManifest(
             name=self.config.experiment_name,
             config=self.config.to_json(),
@@ -185,7 +184,7 @@ class Beginning:
                 for each in self.selected.test
             ),
             calibration_prompt_ids=tuple(
-                learned_on(profile) or (each.prompt_id for each in self.selected.calibration)
+                learned_on or (each.prompt_id for each in self.selected.calibration)
             ),
             repeats=self.config.repeats,
             verifier={**models.ids["verifier"], "description": verifier.description},
@@ -194,9 +193,3 @@ class Beginning:
             sampling=as_json(asdict(self.config.answer_sampling())),
             about=about,
         )
-
-
-def learned_on(profile: Profile | None) -> tuple[str, ...]:
-    """Return the ids of the prompts that a profile was learned on, if it says so."""
-    split = profile.learned.get("split", {}) if profile else {}
-    return tuple(split.get("prompt_ids", ()))

@@ -147,7 +147,14 @@ def _learned(
         if progress:
             progress(f"steps learning {name}", done, total, note)
 
-    return make_profile(texts, measured.costs, made_for, measured=measured.to_json(), progress=show)
+    return make_profile(
+        texts,
+        measured.costs,
+        made_for,
+        measured=measured.to_json(),
+        text_hashes=dict(zip(manifest.prompt_ids, manifest.text_hashes, strict=False)),
+        progress=show,
+    )
 
 
 def read_measured(path: Path) -> tuple[MeasuredCosts, dict[str, Any]]:

@@ -12,13 +12,14 @@ from typing import Any, Protocol, final, runtime_checkable
 
 from smart_speed.config import EntropyConfig
 from smart_speed.errors import check_that, unknown_name
-from smart_speed.profiles import Profile
+from smart_speed.profiles import Profile, shared_settings
 from smart_speed.run_folder import ConditionInfo, Role
+from smart_speed.strategies import kind_of
 
 PLAIN = "plain"
 ENTROPY = ("absolute", "relative", "window", "combined", "adaptive")
 """Strategies of this project that look at entropy alone."""
-RIVALS = ("confidence", "heuristic", "svip", "adaedl", "ema")
+RIVALS = ("confidence", "heuristic", "svip", "adaedl", "specdec_pp", "ema")
 """Published ones."""
 SETS: Mapping[str, tuple[str, ...]] = {
     "standard": (
@@ -75,6 +76,13 @@ class Recipe:
     learned: bool = False
     group: str = ""
 
+    @property
+    def needs_profile(self) -> bool:
+        """Whether there are no settings without what was learned."""
+        strategy = self.settings.get("strategy", EntropyConfig().strategy)
+        shared = kind_of(strategy).reads_calibration
+        return self.learned or (shared and "calibration" not in self.settings)
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +136,7 @@ def check_conditions(asked: Asked) -> None:
         if group not in ABLATIONS:
             raise unknown_name("ablation", group, ABLATIONS)
     wanted = recipes(asked)
-    learning = [name for name, recipe in wanted.items() if recipe.learned]
+    learning = [name for name, recipe in wanted.items() if recipe.needs_profile]
     learning += [group for group in asked.ablations if ABLATIONS[group]]
     learning += ["confirm_live"] if asked.confirm_live else []
     rule = "at least 1, or a profile given, for conditions that are learned"
@@ -148,6 +156,8 @@ def recipes(asked: Asked) -> dict[str, Recipe]:
     found = {PLAIN: _known(PLAIN)}
     for name, settings in table.items():
         if settings:
+            rule = "an empty table, for it stands for several conditions"
+            check_that(name not in SETS, f"conditions.{name}", rule, settings)
             config = EntropyConfig.from_dict(settings)
             plain = config.strategy == PLAIN
             check_that(plain or name != PLAIN, "conditions.plain", "plain decoding", settings)
@@ -220,6 +230,8 @@ def _info(recipe: Recipe, profile: Profile | None) -> ConditionInfo:
     settings = dict(recipe.settings)
     if recipe.learned and recipe.role != "ablation":
         settings = {**_learned(settings["strategy"], profile), **settings}
+    elif recipe.needs_profile and profile:
+        settings |= shared_settings(settings["strategy"], profile.config)
     # Both are lossless rules; which one it is depends on temperature alone.
     rule = EntropyConfig.from_dict(settings).build_rule(
         greedy=settings.get("verification") == "greedy"

@@ -2,17 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, final
 
 from smart_speed.engines.base import LoadedModel, Message
 from smart_speed.errors import ModelError, check_that
+from smart_speed.profiles import LearnedOn
 from smart_speed.prompting import Prompt
 from smart_speed.running.settings import ExperimentConfig
 from smart_speed.workloads.loading import load_workload, split_workload
-from smart_speed.workloads.prompt import WorkloadPrompt
+from smart_speed.workloads.prompt import WorkloadPrompt, plain_text
 from smart_speed.workloads.selection import choose
+
+_NOTHING = LearnedOn()
 
 
 @final
@@ -63,7 +66,7 @@ def select_prompts(
     config: ExperimentConfig,
     verifier: LoadedModel,
     *,
-    learned_on: Collection[str] = (),
+    learned_on: LearnedOn = _NOTHING,
     say: Callable[[str], None],
 ) -> Selected:
     """Choose prompts to answer, and others to learn on.
@@ -71,7 +74,8 @@ def select_prompts(
     Args:
         config: Says where from and how many.
         verifier: Whose tokens and template count.
-        learned_on: Ids of the prompts that a given profile has learned on; none is answered.
+        learned_on: What a given profile has learned on; no prompt of such an id or text is
+            answered.
         say: Told what is left out.
 
     Raises:
@@ -82,7 +86,12 @@ def select_prompts(
     others = config.calibration_datasets if learns else ()
     found = load_workload(config.datasets, split=config.dataset_split, seed=config.seed)
     wanted = config.num_samples + (0 if others else learns)
-    test = fitter.first([each for each in found if each.prompt_id not in learned_on], wanted)
+    unseen = [each for each in found if not _is_seen(each, learned_on)]
+    if len(unseen) < len(found):
+        say(
+            f"{len(found) - len(unseen)} prompts are left out, for the profile has learned on them."
+        )
+    test = fitter.first(unseen, wanted)
     calibration: list[WorkloadPrompt] = []
     if others:
         taken = {each.prompt_id for each in test}
@@ -96,11 +105,17 @@ def select_prompts(
             test, num_calibration=shares[0], num_test=shares[1], seed=config.seed
         )
     rule = f"at least one of at most {config.max_sequence_length} tokens, answers included"
+    rule += ", that the profile has not learned on" if config.profile else ""
     check_that(bool(test), "prompts", rule, 0)
     check_that(bool(calibration) or not learns, "prompts to learn on", "at least one", 0)
     if fitter.left_out:
         say(f"{fitter.left_out} chats are left out, for they leave no room for their answers.")
     return Selected(fitter.made(test), fitter.made(calibration), fitter.left_out)
+
+
+def _is_seen(prompt: WorkloadPrompt, learned_on: LearnedOn) -> bool:
+    by_text = not prompt.text_hashes.isdisjoint(learned_on.text_hashes)
+    return by_text or prompt.prompt_id in learned_on.prompt_ids
 
 
 def _shares(there: int, learns: int, answers: int) -> tuple[int, int]:
@@ -135,7 +150,7 @@ class _Fitter:
             if made is None:
                 self.left_out += 1
                 continue
-            text = " ".join("\n".join(each.turns).casefold().split())
+            text = plain_text(each.turns)
             if text not in self._texts:
                 self._texts.add(text)
                 self._made[each.prompt_id] = made

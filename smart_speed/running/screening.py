@@ -19,6 +19,7 @@ from smart_speed.errors import ConfigError
 from smart_speed.evaluation import tokens_per_decode_s
 from smart_speed.files import whole, writing
 from smart_speed.loaded_run import LoadedRun
+from smart_speed.profiles import Profile, shared_settings
 from smart_speed.run_folder import CALIBRATION_NAME
 from smart_speed.running.calibrating import traces_folder
 from smart_speed.tracing.costs import CostModel
@@ -41,13 +42,18 @@ class Screened(NamedTuple):
 
 
 def screen(
-    texts: Sequence[PreparedTrace], costs: CostModel, *, progress: Progress | None = None
+    texts: Sequence[PreparedTrace],
+    costs: CostModel,
+    config: Mapping[str, Any],
+    *,
+    progress: Progress | None = None,
 ) -> dict[str, list[Screened]]:
     """Replay every combination of every strategy's grid.
 
     Args:
         texts: Of one drafter, to learn on.
         costs: Of the machine at hand.
+        config: Of the profile, for strategies that read what was learned of acceptance.
         progress: Called after each few settings.
 
     Returns:
@@ -58,7 +64,9 @@ def screen(
     total, done = sum(map(len, grids.values())), 0
     found: dict[str, list[Screened]] = {}
     for strategy, all_settings in grids.items():
-        rates = (_RATES.get(strategy) or one_by_one)(texts, costs, all_settings)
+        shared = shared_settings(strategy, config)
+        whole_settings = [{**each, **shared} for each in all_settings]
+        rates = (_RATES.get(strategy) or one_by_one)(texts, costs, whole_settings)
         tried: list[Screened] = []
         for settings, rate in zip(all_settings, rates, strict=True):
             tried.append(Screened(settings, rate))
@@ -126,6 +134,8 @@ class Learning(NamedTuple):
 
     texts: Sequence[PreparedTrace]
     costs: CostModel
+    config: Mapping[str, Any]
+    """Of the profile that was learned on them."""
 
     def relearn(self, settings: Mapping[str, Any], name: str) -> Any:
         """Return the best value of one setting with the others as they are."""
@@ -138,13 +148,17 @@ class Learning(NamedTuple):
         return max(values, key=rate)
 
 
-def learning_of(folder: Path, drafter: str, costs: CostModel) -> Learning | None:
-    """Return what a calibration has learned on; ``None`` where its traces are not there."""
+def learning_of(folder: Path, drafter: str, profile: Profile) -> Learning | None:
+    """Return what a profile was learned on; ``None`` where its traces or costs are not there."""
+    if "measured" not in profile.learned:
+        return None
     traces = traces_folder(folder)
     if not traces.is_dir() or read_manifest(traces).traces_sha256 is None:
         return None
     return Learning(
-        [PreparedTrace(each) for each in read_traces(traces) if each.drafter == drafter], costs
+        [PreparedTrace(each) for each in read_traces(traces) if each.drafter == drafter],
+        CostModel.from_json(profile.learned["measured"]["costs"]),
+        profile.config,
     )
 
 
@@ -160,9 +174,9 @@ def write_screening(run: LoadedRun) -> None:
     """
     costs = run.costs
     learning = None
-    if costs is not None:
+    if run.profile is not None:
         drafter = run.manifest.drafter["name"]
-        learning = learning_of(run.folder / CALIBRATION_NAME, drafter, costs)
+        learning = learning_of(run.folder / CALIBRATION_NAME, drafter, run.profile)
     answers = [each for each in run.answers if each.turn == 0 and each.record.status == "ok"]
     answered = {each.prompt_id for each in answers}
     texts = [each for each in run.texts if each.trace.prompt_id in answered]

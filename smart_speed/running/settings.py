@@ -121,7 +121,7 @@ class ExperimentConfig:
         rule = "left out with a profile, which is for one temperature"
         check_that(not varied, "the ablation 'temperature'", rule, self.profile)
         for recipe in recipes(self).values():
-            if not recipe.learned:
+            if not recipe.needs_profile:
                 EntropyConfig.from_dict(recipe.settings).build_rule(greedy=greedy)
 
     def _check_choices(self) -> None:
@@ -227,8 +227,7 @@ def with_changes(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[st
         if not inner:
             found[key] = _parsed(key, text.strip(), hints[key])
             continue
-        table = found.get(key)
-        table = found[key] = dict(table) if isinstance(table, Mapping) else {}
+        table = found[key] = _table_of(key, found)
         for name in inner[:-1]:
             inside = table.get(name, {})
             rule = "a table, for a setting inside of it to be set"
@@ -237,6 +236,17 @@ def with_changes(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[st
             table = table[name]
         table[inner[-1]] = _toml_value(text.strip())
     return found
+
+
+def _table_of(key: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a setting as a table, to be changed; conditions that are names become empty ones."""
+    value = settings.get(key, ExperimentConfig.conditions if key == "conditions" else {})
+    if key == "conditions" and not isinstance(value, Mapping):
+        return {name: {} for name in _names(value)}
+    check_that(
+        isinstance(value, Mapping), key, "a table, for a setting inside of it to be set", value
+    )
+    return dict(value)
 
 
 def as_json(value: Any) -> Any:

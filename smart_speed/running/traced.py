@@ -22,6 +22,7 @@ from smart_speed.tracing.trace_files import (
     prompts_sha256,
     read_manifest,
 )
+from smart_speed.workloads.prompt import text_hash
 
 Count = Callable[[int, int], None]
 """Called with how many are done, those of earlier runs too, and of how many."""
@@ -35,6 +36,8 @@ class TracedPrompt(NamedTuple):
     prompt_id: str
     task: str
     prompt: Prompt
+    turns: Sequence[str]
+    """Its text, whatever is made of it: what the user says, turn by turn."""
 
 
 class Models(NamedTuple):
@@ -226,5 +229,6 @@ def _manifest(
         },
         about={"smart_speed": __version__, "machine": machine_facts()},
         prompt_ids=tuple(each.prompt_id for each in prompts),
+        text_hashes=tuple(text_hash(each.turns) for each in prompts),
         prompts_sha256=prompts_sha256([(each.prompt_id, each.prompt) for each in prompts]),
     )

@@ -91,6 +91,11 @@ class AcceptanceModel:
         )
         return bisect_right(self.edges, score)
 
+    def survival(self, facts: Sequence[LawFacts], recent: float, shift: float = 0.0) -> float:
+        """Return the probability that all tokens of a draft are accepted, from their laws."""
+        kinds = (self.class_of(each, recent, shift) for each in facts)
+        return math.prod((self.accept_probs[kind] for kind in kinds), start=1.0)
+
     def kind_of_round(self, recent: float) -> int:
         """Return the kind of a round that is about to begin."""
         return bisect_right(self.first_edges, recent)

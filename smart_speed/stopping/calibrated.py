@@ -61,6 +61,18 @@ class Calibration:
         )
 
 
+def given_calibration(calibration: Calibration | None, strategy: str) -> Calibration:
+    """Return a calibration that a strategy cannot do without.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    rule = f"given with strategy {strategy!r}, as a profile does: see `smart-speed calibrate`"
+    check_that(calibration is not None, "calibration", rule, calibration)
+    assert calibration is not None
+    return calibration
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class CalibratedState:
@@ -92,8 +104,7 @@ class Calibrated:
     they were measured, so that decisions depend on tokens and not on the clock."""
 
     def __post_init__(self) -> None:
-        rule = "given with strategy 'calibrated', as a profile does: see `smart-speed calibrate`"
-        check_that(self.calibration is not None, "calibration", rule, self.calibration)
+        given_calibration(self.calibration, "calibrated")
 
     def initial_state(self) -> CalibratedState:
         known = self._known
@@ -148,8 +159,7 @@ class Calibrated:
 
     @cached_property
     def _known(self) -> Calibration:
-        assert self.calibration is not None
-        return self.calibration
+        return given_calibration(self.calibration, "calibrated")
 
     @cached_property
     def _tables(self) -> tuple[Thresholds, ...]:
@@ -174,8 +184,5 @@ class Calibrated:
     def _survival(self, facts: Sequence[LawFacts], state: CalibratedState) -> tuple[float, int]:
         """Return the last law's class, and the survival of the draft before it."""
         acceptance = self._known.acceptance
-        survival = 1.0
-        for each in facts[:-1]:
-            kind = acceptance.class_of(each, state.recent, state.shift)
-            survival *= acceptance.accept_probs[kind]
+        survival = acceptance.survival(facts[:-1], state.recent, state.shift)
         return survival, acceptance.class_of(facts[-1], state.recent, state.shift)

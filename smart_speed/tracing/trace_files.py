@@ -44,6 +44,8 @@ class TraceManifest:
     """All that there are to be, in the order of the file."""
     prompts_sha256: str
     """Of the prompts themselves, by ``prompts_sha256``."""
+    text_hashes: tuple[str, ...] = ()
+    """Of each prompt's text, by ``workloads.prompt.text_hash``; none in older traces."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What is worth knowing but decides nothing, such as the machine; of the run that began."""
     traces_sha256: str | None = None
@@ -55,7 +57,8 @@ class TraceManifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {"schema": SCHEMA, **asdict(self), "prompt_ids": list(self.prompt_ids)}
+        lists = {name: list(getattr(self, name)) for name in _LISTS}
+        return {"schema": SCHEMA, **asdict(self), **lists}
 
 
 def prompts_sha256(prompts: Sequence[tuple[str, Any]]) -> str:
@@ -83,9 +86,11 @@ def read_manifest(folder: Path) -> TraceManifest:
     schema = document.get("schema") if isinstance(document, dict) else None
     check_that(schema == SCHEMA, f"schema of {str(path)!r}", str(SCHEMA), schema)
     del document["schema"]
-    same = set(document) == set(_FIELDS) and isinstance(document["prompt_ids"], list)
+    document.setdefault("text_hashes", [])
+    lists = {name: document.get(name) for name in _LISTS}
+    same = set(document) == set(_FIELDS) and all(isinstance(each, list) for each in lists.values())
     check_that(same, str(path), f"made of {', '.join(_FIELDS)}", sorted(document))
-    return TraceManifest(**(document | {"prompt_ids": tuple(document["prompt_ids"])}))
+    return TraceManifest(**(document | {name: tuple(lists[name]) for name in _LISTS}))
 
 
 def read_traces(folder: Path) -> list[Trace]:
@@ -143,7 +148,11 @@ class TraceFolder:
             OutputError: If it cannot be written.
         """
         if (self.path / MANIFEST_NAME).exists():
-            self._check_same(read_manifest(self.path))
+            kept = read_manifest(self.path)
+            self._check_same(kept)
+            if kept.text_hashes != self._manifest.text_hashes:  # from before there were any
+                with writing("Traces", self.path):
+                    self._write_manifest(replace(kept, text_hashes=self._manifest.text_hashes))
             return
         with writing("Traces", self.path):
             self._parts.mkdir(parents=True, exist_ok=True)
@@ -209,7 +218,7 @@ class TraceFolder:
             )
         kept_settings, asked = before.pop("settings"), wanted.pop("settings")
         before, wanted = before | kept_settings, wanted | asked
-        for key in sorted((before.keys() | wanted.keys()) - {"about"}):
+        for key in sorted((before.keys() | wanted.keys()) - {"about", "text_hashes"}):
             if (value := before.get(key)) != wanted.get(key):
                 raise ConfigError(
                     f"{key} must stay {value!r} to go on with the traces in {str(self.path)!r}, "
@@ -232,3 +241,4 @@ class TraceFolder:
 
 
 _FIELDS = tuple(field.name for field in fields(TraceManifest))
+_LISTS = ("prompt_ids", "text_hashes")

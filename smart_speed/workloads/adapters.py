@@ -135,7 +135,8 @@ def _spec_bench(row: Row) -> Said:
 def _function(row: Row) -> Said:
     """Ask for the rest of a function: bare code is not what people send to a chat model."""
     text = "Complete this Python function:\n\n" + row["prompt"].strip("\n")
-    return Said((text,), reference=answer_of(row.get("canonical_solution")))
+    reference = answer_of(row.get("canonical_solution"))
+    return Said((text,), reference=reference, item_text=row["prompt"])
 
 
 def _programs(rows: Iterator[Row], origin: Origin) -> Iterator[Said]:
@@ -147,7 +148,7 @@ def _programs(rows: Iterator[Row], origin: Origin) -> Iterator[Said]:
             if isinstance(tests, str):  # of a table
                 raise ValueError("test_list must be a list")
             text = f"{wish} Your code should pass this test: {tests[0]}"
-            yield Said((text,), reference=answer_of(row.get("code")))
+            yield Said((text,), reference=answer_of(row.get("code")), item_text=str(wish))
 
 
 def _summary(row: Row) -> Said:
@@ -157,7 +158,7 @@ def _summary(row: Row) -> Said:
 
 def _reading(row: Row) -> Said:
     text = f"{row['context'].strip()}\n\n{row['question'].strip()}"
-    return Said((text,), reference=answer_of(row.get("answers")))
+    return Said((text,), reference=answer_of(row.get("answers")), item_text=row["question"])
 
 
 def _translations(rows: Iterator[Row], origin: Origin) -> Iterator[Said]:

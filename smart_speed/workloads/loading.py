@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from smart_speed.errors import ConfigError, check_that
 from smart_speed.workloads.data_files import local_path
-from smart_speed.workloads.prompt import WorkloadPrompt
+from smart_speed.workloads.prompt import WorkloadPrompt, plain_text
 from smart_speed.workloads.selection import choose, take_turns
 from smart_speed.workloads.sources import read_source
 
@@ -55,6 +55,7 @@ def read_workload(name: str | Sequence[str], *, split: str | None = None) -> lis
                 turns=said.turns,
                 chat=said.chat,
                 reference=said.reference,
+                item_text=said.item_text,
             )
     return list(found.values())
 
@@ -93,7 +94,7 @@ def split_workload(
     """
     check_that(num_calibration >= 0, "num_calibration", "at least 0", num_calibration)
     check_that(num_test >= 1, "num_test", "at least 1", num_test)
-    distinct = list({_text(each): each for each in reversed(prompts)}.values())[::-1]
+    distinct = list({plain_text(each.turns): each for each in reversed(prompts)}.values())[::-1]
     if len(distinct) < num_calibration + num_test:
         raise ConfigError(
             f"prompts must be at least {num_calibration} to learn on and {num_test} others to "
@@ -108,7 +109,3 @@ def split_workload(
         first += turn[:room]
         second += turn[room:]
     return Split(calibration[:num_calibration], test[:num_test])
-
-
-def _text(prompt: WorkloadPrompt) -> str:
-    return "\n".join(" ".join(turn.casefold().split()) for turn in prompt.turns)

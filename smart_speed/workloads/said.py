@@ -28,6 +28,8 @@ class Said(NamedTuple):
     """Which one of its article it is, if that gives several."""
     prompt_id: str = ""
     """If it has one already."""
+    item_text: str | None = None
+    """What the item says, where the turns say it in other words."""
 
 
 def said_by(row: Row) -> Said:
@@ -43,7 +45,7 @@ def said_by(row: Row) -> Said:
     task = row.get("task")
     task = task if isinstance(task, str) else ""
     if name == "text":
-        return Said((opening(turns[0]),), chat=False, task=task)
+        return Said((opening(turns[0]),), chat=False, task=task, item_text=turns[0])
     if name == "instruction" and turns_of(row.get("input")):  # what it is to be done with
         turns = (f"{turns[0]}\n\n{row['input']}",)
     answers = (answer_of(row.get(field)) for field in _ANSWERS)

@@ -11,10 +11,12 @@ from smart_speed import cli
 from smart_speed.config import EntropyConfig
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import read_profile
+from smart_speed.run_folder import read_manifest as read_run
 from smart_speed.tracing.measured_costs import MeasuredCosts
 from smart_speed.tracing.record import TraceRecorder
 from smart_speed.tracing.trace_files import read_manifest, read_traces
 from tests.integration.cli_runs import assert_refused, run
+from tests.toy_experiments import quiet_runner, toy_config
 from tests.unit.planted import few_settings
 from tests.unit.traced import costs_of
 
@@ -63,7 +65,7 @@ def give_costs(folder: Path) -> None:
 @pytest.fixture(autouse=True, scope="module")
 def fewer_settings() -> Iterator[None]:
     """Of a few strategies; a unit test learns those of all."""
-    with few_settings("fixed", "absolute", "svip"):
+    with few_settings("fixed", "absolute", "svip", "specdec_pp"):
         yield
 
 
@@ -100,6 +102,23 @@ class TestCalibrate:
         assert profile.engine == "toy"
         assert profile.learned["split"]["num_by_task"] == {"a": 3, "b": 3}
         assert profile.learned["measured"]["spread"] == 0.01
+
+    def test_an_experiment_answers_none_of_its_prompts_whatever_their_ids(
+        self, calibrated: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "others.txt"
+        path.write_text("\n".join((*TEXTS, "the drafter stands", "what would be")), "utf-8")
+        config = toy_config(
+            tmp_path,
+            dataset_name=str(path),
+            profile=str(calibrated / "profile.json"),
+            num_samples=len(TEXTS) + 2,
+            conditions=["plain"],
+        )
+        quiet_runner(config).run_full_experiment()
+        found = read_run(config.folder)
+        assert set(found.calibration_prompt_ids) == {f"p{number}" for number in range(len(TEXTS))}
+        assert {each.prompt_id for each in found.prompts} == {"others/6", "others/7"}
 
     def test_learning_again_needs_no_models(
         self, calibrated: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -184,7 +203,7 @@ class TestReplay:
         profile = str(calibrated / "profile.json")
         found = document(capsys, "replay", str(calibrated), "--profile", profile, "--json")
         policies = found["policies"]
-        assert {"calibrated", "absolute", "svip", "oracle"} <= set(policies)
+        assert {"calibrated", "specdec_pp", "absolute", "svip", "oracle"} <= set(policies)
         assert found["num_texts"] == len(TEXTS)
         assert sorted(found["tasks"]) == ["a", "b"]
         learned = read_profile(calibrated / "profile.json")
@@ -221,10 +240,12 @@ class TestReplay:
 
     def test_a_search(self, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
         argv = ("replay", str(calibrated), "--profile", str(calibrated / "profile.json"))
-        found = document(capsys, *argv, "--search", "fixed,svip", "--json")
+        found = document(capsys, *argv, "--search", "fixed,svip,specdec_pp", "--json")
         learned = read_profile(calibrated / "profile.json")
         assert found["fixed"]["settings"] == learned.settings_of("fixed")
         assert found["svip"]["over_plain"] >= 1
+        own = found["specdec_pp"]["settings"]
+        assert own == learned.learned["strategies"]["specdec_pp"]["settings"]
         assert set(found["svip"]["curves"]) == {"svip_h", "max_draft_len", "stop_placement"}
         assert cli.main([*argv, "--search", "fixed"]) == 0
         assert "fixed: max_draft_len" in capsys.readouterr().err
@@ -260,6 +281,10 @@ class TestReplay:
             (
                 ("{folder}", "--costs", "{costs}", "--compare", "calibrated"),
                 ("calibration must be given with strategy 'calibrated', as a profile does",),
+            ),
+            (
+                ("{folder}", "--costs", "{costs}", "--search", "fixed,specdec_pp"),
+                ("calibration must be given with strategy 'specdec_pp', as a profile does",),
             ),
         ],
     )
@@ -328,6 +353,27 @@ class TestUse:
         plain = document(capsys, *self.ANSWER, "--strategy", "plain")
         assert found["text"] == plain["text"]
         assert found["record"]["condition"] == "calibrated"
+
+    @pytest.mark.parametrize("older", [False, True])
+    def test_a_rival_reads_its_model_of_acceptance(
+        self, older: bool, calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The older profile was written before there were thresholds of that rival."""
+        path = calibrated / "profile.json"
+        if older:
+            strategies = json.loads(path.read_text("utf-8"))["strategies"]
+            del strategies["specdec_pp"]
+            path = edited(path, tmp_path / "older.json", strategies=strategies)
+        argv = (*self.ANSWER, "--profile", str(path), "--drafter", "default")
+        found = document(capsys, *argv, "--strategy", "specdec_pp")
+        plain = document(capsys, *self.ANSWER, "--strategy", "plain")
+        assert found["text"] == plain["text"]
+        assert found["record"]["condition"] == "specdec_pp"
+        compared = document(capsys, *argv, "--compare", "specdec_pp")
+        config = compared["conditions"]["specdec_pp"]["config"]
+        learned = read_profile(path).settings_of("specdec_pp")
+        assert config["specdec_h"] == learned.get("specdec_h", 0.3)
+        assert config["calibration"] == read_profile(path).config["calibration"]
 
     @pytest.mark.parametrize(
         ("changes", "extra", "words"),

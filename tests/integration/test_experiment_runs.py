@@ -11,7 +11,13 @@ import pytest
 import smart_speed.experiment as experiment
 from smart_speed.analysis import AnalysisPipeline
 from smart_speed.calibration import making
-from smart_speed.errors import ConfigError, MeasurementError, NonFiniteError, OutputError
+from smart_speed.errors import (
+    ConfigError,
+    MeasurementError,
+    NonFiniteError,
+    OutputError,
+    SmartSpeedError,
+)
 from smart_speed.experiment import ExperimentConfig, ExperimentRunner
 from smart_speed.loaded_run import load_run
 from smart_speed.run_folder import ANSWERS_NAME, MANIFEST_NAME, read_answers, read_manifest
@@ -241,6 +247,29 @@ def test_folder_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
         quiet_runner(config).run_full_experiment()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verifier_model_path": "/no/such/model"},
+        {"dataset_name": "/no/such/prompts.jsonl"},
+        {"conditions": "quick", "profile": "bare.json"},
+    ],
+)
+def test_what_fails_before_the_run_begins_leaves_nothing(
+    tmp_path: Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bare.json").write_text('{"schema": 1, "config": {"strategy": "fixed"}}')
+    config = toy_config(tmp_path, output_dir=str(tmp_path / "results" / "run"))
+    with pytest.raises(SmartSpeedError):
+        quiet_runner(replace(config, **change)).run_full_experiment()
+    assert not (tmp_path / "results").exists()
+    config.folder.mkdir(parents=True)
+    with pytest.raises(SmartSpeedError):
+        quiet_runner(replace(config, **change)).run_full_experiment()
+    assert list(config.folder.iterdir()) == []  # what was there stays
+
+
 @pytest.fixture
 def few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     grids = {
@@ -337,7 +366,7 @@ def test_each_temperature_is_a_run_of_its_own(tmp_path: Path) -> None:
 
 def test_screened_settings_are_those_of_replay(few_settings: None) -> None:
     texts = [PreparedTrace(trace_of("model", 1, (2,))), PreparedTrace(trace_of("model", 0, (0, 1)))]
-    found = screen(texts, costs_of())
+    found = screen(texts, costs_of(), {})
     assert {name: len(tried) for name, tried in found.items()} == {
         "fixed": 4, "absolute": 8, "ema": 2,
     }  # fmt: skip
@@ -367,6 +396,27 @@ def test_best_settings_are_confirmed_live(learning: ExperimentConfig, few_settin
     row = rows["fixed/screened-1"]
     assert row["predicted_on_calibration_tokens_per_s"] == pytest.approx(best["rate"])
     assert row["live_tokens_per_s"] > 0
+
+
+def test_screening_a_rival_reads_the_profiles_model_of_acceptance(
+    learning: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a calibration lost or listed; what was learned confirmed a second time."""
+    grid = {"specdec_h": (0.4, 0.8), "max_draft_len": (4,)}
+    monkeypatch.setattr(screening, "GRIDS", {"specdec_pp": grid})
+    names = ["specdec_pp", "specdec_pp-learned"]
+    config = replace(learning, conditions=names, ablations=(), confirm_live=2)
+    quiet_runner(config).run_full_experiment()
+    conditions = load_run(config.folder).manifest.conditions
+    assert set(conditions) == {"plain", *names, "specdec_pp/screened-1"}
+    assert conditions["specdec_pp-learned"].config["specdec_h"] == 0.4
+    assert conditions["specdec_pp/screened-1"].config["specdec_h"] == 0.8
+    assert conditions["specdec_pp/screened-1"].config["calibration"]
+    document = json.loads((config.folder / SCREENING_NAME).read_text())
+    assert document["screened"]["num_tried"] == 2
+    assert all("calibration" not in row["config"] for row in document["conditions"])
+    best = document["screened"]["best"]["specdec_pp"]
+    assert all("calibration" not in each["settings"] for each in best)
 
 
 def test_workers_are_asked_for_an_installed_ray(

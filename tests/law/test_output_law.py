@@ -40,6 +40,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "confidence": {"theta_conf": 0.6},
     "heuristic": {"start_len": 1},
     "adaedl": {"adaedl_gamma": 0.5},
+    "specdec_pp": {"specdec_h": 0.6},
     "ema": {"tiers": (1, 2), "ema_alpha": 0.9},
 }
 

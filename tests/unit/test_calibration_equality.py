@@ -35,7 +35,8 @@ def test_conditions_are_all_strategies_and_what_was_learned() -> None:
     assert configs["absolute"].theta_abs is None
     assert configs["calibrated online"].online is True
     assert configs["calibrated"].online is None
-    assert "calibrated" not in conditions_of(None)
+    assert configs["specdec_pp"].calibration == CALIBRATION
+    assert not {"calibrated", "specdec_pp"} & set(conditions_of(None))
 
 
 def test_toys_play_the_rounds_of_the_replay() -> None:

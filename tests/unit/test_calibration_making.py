@@ -33,7 +33,13 @@ SEEN: list[tuple[int, int, str]] = []
 @cache
 def made() -> Profile:
     with few_settings():
-        return make_profile(TEXTS, COSTS, MADE_FOR, progress=lambda *step: SEEN.append(step))
+        return make_profile(
+            TEXTS,
+            COSTS,
+            MADE_FOR,
+            text_hashes={each.trace.prompt_id: "aa" for each in TEXTS[1:]},
+            progress=lambda *step: SEEN.append(step),
+        )
 
 
 @pytest.mark.slow
@@ -67,6 +73,9 @@ def test_every_strategy_has_settings_and_figures() -> None:
         if strategy != "fixed":
             assert f"{strategy}, learned" in predicted
     assert {"plain", "calibrated", "oracle", "svip, learned"} <= set(predicted)
+    chosen = made().config["calibration"]
+    assert made().settings_of("specdec_pp")["calibration"] == chosen
+    assert "calibration" not in made().learned["strategies"]["specdec_pp"]["settings"]
     speeds = {name: row["speed"]["value"] for name, row in predicted.items()}
     assert max(speeds, key=lambda name: speeds[name]) == "oracle"
     assert speeds["plain"] == 1
@@ -81,6 +90,7 @@ def test_every_strategy_has_settings_and_figures() -> None:
 def test_it_says_what_it_was_learned_on() -> None:
     split = made().learned["split"]
     assert split["prompt_ids"] == [each.trace.prompt_id for each in TEXTS]
+    assert split["text_hashes"] == ["aa"] * (len(TEXTS) - 1)
     assert split["num_by_task"] == {"toy": len(TEXTS)}
     assert split["num_tokens"] == sum(each.output_len for each in TEXTS)
     assert made().learned["measured"] == {"costs": COSTS.to_json()}

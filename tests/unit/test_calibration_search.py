@@ -12,6 +12,7 @@ from smart_speed.calibration.search import GRIDS, best_settings
 from smart_speed.config import EntropyConfig
 from smart_speed.strategies import STRATEGIES
 from smart_speed.tracing.oracle import best_fixed
+from tests.calibrations import CALIBRATION, beside
 from tests.unit.planted import toy_texts
 from tests.unit.traced import LONGEST, costs_of
 
@@ -94,9 +95,22 @@ def test_no_setting_drafts_farther_than_costs_are_known(
         return float(config.draft_cap)
 
     planted(monkeypatch, rate)
-    found = best_settings(strategy, toy_texts(), costs_of(widest=longest + 1))
+    shared = beside(strategy)
+    found = best_settings(strategy, toy_texts(), costs_of(widest=longest + 1), shared=shared)
     assert 1 <= max(caps) <= longest
-    assert EntropyConfig.from_dict(found.settings).draft_cap == max(caps)
+    assert EntropyConfig.from_dict({**found.settings, **shared}).draft_cap == max(caps)
+
+
+def test_what_is_shared_is_read_but_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rate(config: EntropyConfig) -> float:
+        assert config.calibration == CALIBRATION
+        return -abs((config.specdec_h or 0) - 0.7)
+
+    planted(monkeypatch, rate)
+    shared = {"calibration": CALIBRATION.to_json()}
+    found = best_settings("specdec_pp", toy_texts(), COSTS, shared=shared)
+    assert found.settings["specdec_h"] == 0.7
+    assert set(found.settings) == {"strategy", *GRIDS["specdec_pp"]}
 
 
 def test_progress_counts_what_was_tried() -> None:

@@ -81,6 +81,7 @@ def test_quick_start_of_the_issue() -> None:
         ({"sampling": {"top_p": 0.9}}, "top_p must be left out at temperature 0"),
         ({"conditions": "quik"}, r"Unknown condition 'quik'. Did you mean 'quick'\?"),
         ({"conditions": {"mine": {"theta": 1.0}}}, "Unknown setting 'theta'"),
+        ({"conditions": {"quick": {"theta_abs": 1.0}}}, "conditions.quick must be an empty table"),
         ({"conditions": {"mine": 3}}, "conditions.mine must be a table, got 3"),
         ({"sampling": {"top_p": "x"}, "temperature": 1.0}, "sampling.top_p must be a number, got"),
         ({"conditions": {"plain": {"strategy": "svip"}}}, "conditions.plain must be plain decod"),
@@ -131,6 +132,25 @@ def test_toml_and_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, ["standard"]),
+        ({"conditions": "quick"}, ["quick"]),
+        ({"conditions": ["plain", "mine"]}, ["plain"]),
+    ],
+)
+def test_changing_one_condition_keeps_those_that_are_named(
+    given: dict[str, Any], kept: list[str]
+) -> None:
+    changes = ["conditions.mine.strategy=svip", "conditions.mine.svip_h=0.5"]
+    config = ExperimentConfig.from_dict(with_changes(given, changes))
+    mine = {"strategy": "svip", "svip_h": 0.5}
+    assert config.conditions == {**{name: {} for name in kept}, "mine": mine}
+    alone = with_changes(given, ["conditions=plain", *changes])
+    assert alone["conditions"] == {"plain": {}, "mine": mine}
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ("num_samples", "--set must be of the form key=value"),
@@ -138,11 +158,12 @@ def test_toml_and_changes(tmp_path: Path) -> None:
         ("num_samples=many", "num_samples must be a whole number, got 'many'"),
         ("baseline_k_values=4,x", "baseline_k_values must be a whole number, got 'x'"),
         ("conditions.mine.strategy.x=1", "strategy must be a table, for a setting inside"),
+        ("dataset_name.x=1", "dataset_name must be a table, for a setting inside of it to be set"),
     ],
 )
 def test_bad_changes_are_refused(change: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        with_changes({"conditions": {"mine": {"strategy": "svip"}}}, [change])
+        with_changes({"conditions": {"mine": {"strategy": "svip"}}, "dataset_name": "a"}, [change])
 
 
 def test_unreadable_toml_is_refused(tmp_path: Path) -> None:

@@ -50,8 +50,34 @@ class TestSettings:
     def test_one_that_was_not(self) -> None:
         assert PROFILE.settings_of("window") == {}
 
+    def test_one_that_reads_what_was_learned_of_acceptance(self) -> None:
+        config = {**CALIBRATED, "entropy_type": "renyi", "max_draft_len": 8}
+        learned = {"strategy": "specdec_pp", "specdec_h": 0.6}
+        profile = Profile(
+            config=config, learned={"strategies": {"specdec_pp": {"settings": learned}}}
+        )
+        shared = {"calibration": CALIBRATION.to_json(), "entropy_type": "renyi"}
+        assert profile.settings_of("specdec_pp") == {**learned, **shared}
+        assert profile.decoding_settings("specdec_pp") == profile.settings_of("specdec_pp")
+
+    def test_a_profile_from_before_there_was_a_rule_still_brings_what_it_reads(self) -> None:
+        """Catches: the calibration of "calibrated" lost, or taken for learned settings."""
+        assert PROFILE.settings_of("specdec_pp") == {}
+        found = PROFILE.decoding_settings("specdec_pp")
+        assert found == {"calibration": CALIBRATION.to_json()}
+        config = EntropyConfig.from_dict({**found, "strategy": "specdec_pp"})
+        assert config.calibration == CALIBRATION
+        assert PROFILE.decoding_settings("window") == {}
+
     def test_settings_that_name_no_strategy_are_for_any(self) -> None:
         assert Profile(config={"max_draft_len": 3}).settings_of("window") == {"max_draft_len": 3}
+
+
+def test_it_names_what_it_was_learned_on() -> None:
+    split = {"prompt_ids": ["a/1"], "text_hashes": ["0f"], "num_tokens": 3}
+    assert Profile(learned={"split": split}).learned_on == (("a/1",), ("0f",))
+    older = Profile(learned={"split": {"prompt_ids": ["a/1"]}})
+    assert (older.learned_on, Profile().learned_on) == ((("a/1",), ()), ((), ()))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +134,10 @@ def test_sampling_that_changes_no_acceptance_is_let_pass() -> None:
             "Unknown key of a profile 'configs'. Did you mean 'config'?",
         ),
         ({"schema": 1, "config": {}, "fit": 3}, "fit of a profile must be a JSON object, got 3"),
+        (
+            {"schema": 1, "config": {}, "split": {"text_hashes": "0f"}},
+            "text_hashes of a profile's split must be a list of texts, got '0f'",
+        ),
         (
             {"schema": 1, "config": {}, "drafter": {"name": "small"}},
             "drafter of a profile must be an object of name and id",

@@ -43,6 +43,10 @@ def test_standard_conditions_are_what_their_names_say() -> None:
     assert made["absolute"].config == {"strategy": "absolute", **LEARNED["absolute"]}
     assert made["svip"].config == {"strategy": "svip"}
     assert made["svip-learned"].config == {"strategy": "svip", **LEARNED["svip"]}
+    calibration = PROFILE.config["calibration"]
+    shared = {"strategy": "specdec_pp", "calibration": calibration}
+    assert made["specdec_pp"].config == shared
+    assert made["specdec_pp-learned"].config == {**shared, **LEARNED["specdec_pp"]}
     assert EntropyConfig.from_dict(made["calibrated-online"].config).online
     learned = {name for name, info in made.items() if info.learned}
     assert learned == set(made) - {"plain", "fixed-4", "fixed-8", *RIVALS}
@@ -101,6 +105,17 @@ def test_another_entropy_is_given_another_threshold() -> None:
 def test_what_was_not_learned_is_refused() -> None:
     with pytest.raises(ConfigError, match="a profile must be one with learned settings"):
         made_conditions(CONFIG, None)
+    before = {key: val for key, val in PROFILE.learned["strategies"].items() if key != "specdec_pp"}
+    older = replace(PROFILE, learned={"strategies": before})
+    config = replace(CONFIG, conditions=["specdec_pp-learned"])
+    with pytest.raises(ConfigError, match="learned settings of 'specdec_pp'"):
+        made_conditions(config, older)
+    config = replace(CONFIG, conditions=["specdec_pp"])
+    assert not made_conditions(config, older)["specdec_pp"].learned
+    with pytest.raises(ConfigError, match="calibration must be given with strategy 'specdec_pp'"):
+        made_conditions(config, Profile(config={"strategy": "absolute"}))
+    with pytest.raises(ConfigError, match="num_calibration_samples must be at least 1"):
+        replace(config, num_calibration_samples=0)
     config = replace(CONFIG, conditions=["calibrated"])
     with pytest.raises(ConfigError, match="learned settings of 'calibrated'"):
         made_conditions(config, Profile(config={"strategy": "absolute"}))

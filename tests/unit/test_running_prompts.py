@@ -11,8 +11,10 @@ import pytest
 from smart_speed.engines.base import LoadedModel, Message
 from smart_speed.engines.toy import load
 from smart_speed.errors import ConfigError
+from smart_speed.profiles import LearnedOn
 from smart_speed.running.prompts import LivePrompt, Selected, select_prompts
 from smart_speed.running.settings import ExperimentConfig
+from smart_speed.workloads.prompt import text_hash
 from tests.toy_experiments import toy_config
 
 
@@ -79,10 +81,18 @@ def test_none_that_a_profile_has_learned_on_is_answered(
 ) -> None:
     config = toy_config(tmp_path, num_samples=20, profile="p.json")
     everything, _ = chosen(config, verifier)
-    learned_on = {each.prompt_id for each in everything.test[:4]}
-    left, _ = chosen(config, verifier, learned_on=learned_on)
-    assert len(left.test) == 16
-    assert not {each.prompt_id for each in left.test} & learned_on
+    seen = everything.test[:4]
+    by_id = LearnedOn(prompt_ids=tuple(each.prompt_id for each in seen))
+    by_text = LearnedOn(
+        ("others/1",), tuple(text_hash((f" {each.turns[0].upper()}",)) for each in seen)
+    )
+    for learned_on in (by_id, by_text):
+        left, said = chosen(config, verifier, learned_on=learned_on)
+        assert set(left.test) == set(everything.test[4:])
+        assert "4 prompts are left out, for the profile has learned on them." in said
+    everything_seen = LearnedOn(text_hashes=tuple(text_hash(p.turns) for p in everything.test))
+    with pytest.raises(ConfigError, match=r"prompts must be .*that the profile has not learned on"):
+        chosen(config, verifier, learned_on=everything_seen)
 
 
 def test_long_text_keeps_its_end(tmp_path: Path, verifier: LoadedModel) -> None:

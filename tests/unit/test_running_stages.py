@@ -28,8 +28,14 @@ from smart_speed.tracing.trace_files import read_manifest, read_recorded, read_t
 from tests.toy_experiments import known_costs, known_profile
 
 SETTINGS = TraceSettings(max_draft_len=4, max_new_tokens=8, sampling=Sampling())
-PROMPTS = [TracedPrompt(f"a/{number}", "a", text) for number, text in enumerate(["the", "drafter"])]
-TOO_LONG = TracedPrompt("a/long", "a", "the drafter " * 500)
+
+
+def traced(prompt_id: str, text: str) -> TracedPrompt:
+    return TracedPrompt(prompt_id, "a", text, (text,))
+
+
+PROMPTS = [traced(f"a/{number}", text) for number, text in enumerate(["the", "drafter"])]
+TOO_LONG = traced("a/long", "the drafter " * 500)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +72,7 @@ def test_what_cannot_be_traced_is_left_out(tmp_path: Path, models: Models) -> No
     trace(prompts)  # nothing is left to be done
     assert (read_manifest(tmp_path), len(failed)) == (before, 1)
     with pytest.raises(ConfigError, match="prompts must stay the same"):
-        trace([*prompts[:2], TracedPrompt("a/1", "a", "another")])
+        trace([*prompts[:2], traced("a/1", "another")])
 
 
 def test_without_anyone_to_tell_a_failure_is_the_end(tmp_path: Path, models: Models) -> None:

@@ -67,6 +67,26 @@ def assert_same(found: Trace, expected: Trace) -> None:
                 assert type(mine) is type(theirs)
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_traces_from_before_there_were_hashes_of_texts_are_given_them(
+    finished: bool, tmp_path: Path
+) -> None:
+    folder = folder_with(tmp_path, *PROMPTS)
+    if finished:
+        folder.finish()
+    path = tmp_path / MANIFEST_NAME
+    document = json.loads(path.read_text("utf-8"))
+    del document["text_hashes"]
+    path.write_text(json.dumps(document), "utf-8")
+    assert read_manifest(tmp_path).text_hashes == ()
+    hashes = tuple("ab" for _ in PROMPTS)
+    folder = TraceFolder(tmp_path, manifest_of(*PROMPTS, text_hashes=hashes))
+    folder.open()
+    folder.finish()
+    assert read_manifest(tmp_path).text_hashes == hashes
+    assert len(read_traces(tmp_path)) == len(PROMPTS) * len(KINDS)
+
+
 def test_a_table_holds_every_field() -> None:
     traces = [trace_of(kind, seed, PROMPTS[1]) for kind in DRAFTERS for seed in ENDING]
     overlap = np.linspace(0, 1, traces[0].output_len).astype(np.float32)

@@ -37,6 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "heuristic": {"start_len": 2},
     "svip": {"svip_h": 0.45},
     "adaedl": {"adaedl_gamma": 0.15},
+    "specdec_pp": {"specdec_h": 0.6},
     "ema": {"tiers": (1, 3, 7), "ema_alpha": 0.6},
 }
 PLACED = [

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from smart_speed.errors import ConfigError
+from smart_speed.training.prompts import read_prompts
 from smart_speed.workloads.adapters import (
     ADAPTERS,
     Origin,
@@ -16,6 +17,7 @@ from smart_speed.workloads.adapters import (
     prompts_of,
 )
 from smart_speed.workloads.loading import read_workload
+from smart_speed.workloads.prompt import text_hash
 from smart_speed.workloads.said import Said
 
 
@@ -79,7 +81,8 @@ def words(count: int, word: str) -> str:
     ],
 )  # fmt: skip
 def test_one_item(key: str, row: dict[str, Any], text: str, reference: str | None) -> None:
-    assert said(key, row) == [Said((text,), reference=reference)]
+    (found,) = said(key, row)
+    assert found._replace(item_text=None) == Said((text,), reference=reference)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,7 @@ def test_paragraphs_of_plain_text_are_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_mere_text_is_gone_on_with() -> None:
     short, long = said("generic", {"text": " A short one. "}, {"text": words(500, "w")})
-    assert short == Said(("A short one.",), chat=False)
+    assert (short.turns, short.chat) == (("A short one.",), False)
     assert long.turns == (words(64, "w"),)
 
 
@@ -255,3 +258,25 @@ def test_the_table_is_whole() -> None:
         assert adapter_named(key) == key
         assert set(adapter.needs) <= set(adapter.telling) or not adapter.telling
         json.dumps([adapter.hub, adapter.config, adapter.test_split])
+
+
+@pytest.mark.parametrize(
+    ("key", "row"),
+    [
+        ("gsm8k", {"question": "1 + 1?", "answer": "2"}),
+        ("humaneval", {"prompt": "def f():\n", "entry_point": "f"}),
+        ("mbpp", {"task_id": 11, "text": "Add.", "test_list": ["assert a"]}),
+        ("squad", {"context": "One is.", "question": "What is?"}),
+        ("some", {"text": words(500, "w")}),
+    ],
+)
+def test_prompt_is_known_by_what_calibrate_reads_of_its_item(
+    key: str, row: Mapping[str, Any], tmp_path: Path
+) -> None:
+    """Catches: a profile's own prompts answered, since an experiment says them in other words."""
+    path = tmp_path / f"{key}.jsonl"
+    path.write_text(json.dumps(row), "utf-8")
+    (asked,), (learned,) = read_workload(str(path)), read_prompts(str(path))
+    assert text_hash((learned.text,)) in asked.text_hashes
+    assert text_hash(asked.turns) in asked.text_hashes
+    assert text_hash(("another",)) not in asked.text_hashes
