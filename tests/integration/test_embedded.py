@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from smart_speed import cli
+from smart_speed.calibration.here import SHIPPED_FOLDER, shipped_profile
 from smart_speed.config import EntropyConfig
 from smart_speed.divergence import find_divergence
 from smart_speed.drafters.base import Drafter
@@ -20,13 +21,16 @@ from smart_speed.engines import hf, llama_cpp, llama_files
 from smart_speed.engines.base import CachedModel, LoadedModel, Message
 from smart_speed.engines.embedded import embedded_model
 from smart_speed.generation import Result
+from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.loading import DEFAULT_DRAFTER, LoadOptions, load_drafter
+from smart_speed.profiles import read_profile
 from smart_speed.prompting import encode_prompt
 from smart_speed.records import SequenceRecord
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.strategies import STRATEGIES
 from smart_speed.workloads.builtin import builtin_prompts
+from smart_speed.workloads.prompt import text_hash
 from tests.calibrations import beside
 from tests.unit.test_heatmap import read
 
@@ -85,7 +89,7 @@ def test_document_holds_text_tokens_and_record(
     record = SequenceRecord.from_json(document["record"])
     assert json.loads(record.to_line()) == document["record"]
     assert (record.engine, record.condition, record.finish_reason) == (
-        "llama_cpp", "absolute", "length",
+        "llama_cpp", "calibrated", "length",
     )  # fmt: skip
     assert record.prompt_len == len(llama.tokenizer.encode(PROMPT))
     assert record.output_len == len(document["tokens"]) == 16
@@ -93,7 +97,24 @@ def test_document_holds_text_tokens_and_record(
     assert document["text"] == llama.tokenizer.decode(document["tokens"])
     assert document["prompt"] == PROMPT
     assert document["drafter"] == DEFAULT_DRAFTER
-    assert document["config"]["theta_abs"] == 1.0
+    shipped = read_profile(SHIPPED_FOLDER / "llama_cpp.json").config
+    used = document["config"]
+    assert used["strategy"] == "calibrated"
+    assert used["calibration"]["acceptance"] == shipped["calibration"]["acceptance"]
+
+
+@pytest.mark.parametrize("engine", ["llama_cpp", "hf"])
+def test_a_profile_ships_for_the_default_models(engine: str, llama: LoadedModel) -> None:
+    """Catches: a drafter that was trained again, without learning a profile for it."""
+    profile = read_profile(SHIPPED_FOLDER / f"{engine}.json")
+    verifier = verifier_id("default", llama)
+    drafter = load_drafter(DEFAULT_DRAFTER, llama, LoadOptions(threads=1, context_len=512))
+    drafting = drafter_id("default", drafter, verifier)
+    assert shipped_profile(engine, verifier, drafting) == profile
+    learned_on = set(profile.learned["split"]["text_hashes"])
+    built_in = {text_hash((each.text,)) for each in builtin_prompts(per_task=12)}
+    assert len(learned_on) == len(profile.learned["split"]["prompt_ids"]) >= 48
+    assert not learned_on & built_in
 
 
 def test_prompt_comes_from_wherever_it_is_put(
