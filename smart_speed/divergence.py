@@ -97,10 +97,13 @@ def find_divergence(
 def _last_logits(
     model: CachedModel, prompt: Sequence[int], output: Sequence[int], width: int
 ) -> np.ndarray:
-    """Return the logits that follow a text whose output is fed so many tokens a pass."""
+    """Return the logits that follow a text whose output is fed so many tokens a pass.
+
+    A pass is filled up with the prompt's last tokens where there are fewer of the output.
+    """
     model.rollback(0)
     text = [*prompt, *output]
-    start = len(prompt) - 1
+    start = max(min(len(prompt) - 1, len(text) - width), 0)
     if start:
         model.feed(text[:start], last=0)
     logits: Array = None

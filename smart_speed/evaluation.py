@@ -30,7 +30,7 @@ from smart_speed.metrics.rates import (
     mean_draft_len,
     mean_emitted_len,
 )
-from smart_speed.metrics.sameness import identity_of
+from smart_speed.metrics.sameness import sameness_of
 from smart_speed.metrics.seconds import (
     entropy_share,
     overhead_share,
@@ -92,7 +92,7 @@ def evaluate_run(
                                "overall": FIGURES, "by_task": {TASK: FIGURES}}},
          "identity": {"baseline": NAME, "compared", "reason",
                       "conditions": {NAME: {"num_compared", "num_same", "num_left_out",
-                          "differences": [{"prompt_id", "task", "turn", "position",
+                          "differences": [{"prompt_id", "task", "turn", "repeat", "position",
                                            "tokens": [PLAIN'S, ITS OWN]}]}}},
          "failures": {"num_failed", "answers": [{"condition", "prompt_id", "task", "turn",
                                                  "repeat", "error"}]}}
@@ -104,7 +104,8 @@ def evaluate_run(
     names those with a prompt that was evaluated.
 
     Conditions are compared on the prompts that all of them have answered; one without any answer
-    is not waited for. Of repeats the one of median decode time counts.
+    is not waited for. Of repeats the one of median decode time counts. But "identity" compares the
+    texts of all repeats, those of plain decoding as well.
 
     Args:
         folder: Of the run.
@@ -130,6 +131,7 @@ def evaluate_run(
             "fixed_best": _name_of(manifest, "tuned-fixed"),
         },
     )
+    answered = [each for each in looked_at if each.record.status == "ok"]
     failed = [each for each in looked_at if each.record.status == "error"]
     return {
         "schema": SCHEMA,
@@ -148,7 +150,7 @@ def evaluate_run(
             }
             for name, info in manifest.conditions.items()
         },
-        "identity": _identity(manifest, by_condition(usual, manifest.conditions)),
+        "identity": sameness_of(manifest, by_condition(answered, manifest.conditions)).to_json(),
         "failures": {"num_failed": len(failed), "answers": [_failure(each) for each in failed]},
     }
 
@@ -230,31 +232,6 @@ def _about(
 def _name_of(manifest: RunManifest, role: Role) -> str | None:
     """Return the first condition of a role."""
     return next((name for name, info in manifest.conditions.items() if info.role == role), None)
-
-
-def _identity(manifest: RunManifest, answers: Mapping[str, Sequence[Answer]]) -> dict[str, Any]:
-    """Compare the texts of lossless conditions with plain decoding's."""
-    baseline = _name_of(manifest, "plain")
-    reason = None
-    if manifest.sampling.get("temperature", 0) > 0:
-        reason = "Above temperature 0 the law of the texts is the same, the texts are not."
-    elif baseline is None:
-        reason = "There is no condition that decodes plainly."
-    compared = (
-        {}
-        if reason or baseline is None
-        else {
-            name: identity_of(answers[name], answers[baseline]).to_json()
-            for name, info in manifest.conditions.items()
-            if info.lossless and name != baseline
-        }
-    )
-    return {
-        "baseline": baseline,
-        "compared": reason is None,
-        "reason": reason,
-        "conditions": compared,
-    }
 
 
 def _failure(answer: Answer) -> dict[str, Any]:

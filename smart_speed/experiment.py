@@ -1,12 +1,12 @@
 """An experiment: prompts answered under many conditions, side by side, into a folder.
 
 Stages, each gone on with where it was stopped: choose prompts; learn on some of them; write down
-what is to be done; answer the others, and trace each before.
+what is to be done; answer the others, and trace each.
 """
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +19,7 @@ from smart_speed.profiles import LearnedOn, Profile, read_profile
 from smart_speed.run_folder import (
     MANIFEST_NAME,
     Answer,
+    AnswerKey,
     AnswerLog,
     RunManifest,
     read_answers,
@@ -31,6 +32,7 @@ from smart_speed.running.calibrating import Progress
 from smart_speed.running.conditions import TEMPERATURES
 from smart_speed.running.executing import Done, play_here
 from smart_speed.running.live import PromptPlayer, Work
+from smart_speed.running.partings import judge_partings
 from smart_speed.running.planning import Plan, condition_names, make_plan
 from smart_speed.running.progress import LineProgress, say_on_stderr
 from smart_speed.running.prompts import Selected, select_prompts
@@ -112,13 +114,21 @@ class ExperimentRunner:
             manifest = beginning.manifest(profile)
             write_manifest(folder, manifest)
         outcome = self._answer(manifest, models, selected, beginning.tracing())
-        write_screening(load_run(folder))
+        run = load_run(folder)
+        judge_partings(
+            run, selected.test, models.verifier, progress=self._counted("places where texts part")
+        )
+        write_screening(run, progress=self._counted("conditions predicted"))
         for inner in self._inner:
             self._say(f"Temperature {inner.temperature:g}:")
             ExperimentRunner(
                 inner, progress=self._progress, say=self._say, clock=self._clock
             ).run_full_experiment()
         return outcome
+
+    def _counted(self, what: str) -> Callable[[int, int], None]:
+        """Return what shows how many of something are done."""
+        return lambda done, total: self._progress(what, done, total, "")
 
     def plan(self) -> Plan:
         """Return what the run would do and take; models are loaded, no file is written.
@@ -192,7 +202,7 @@ class ExperimentRunner:
             manifest.conditions, self._sampling, self.config.max_new_tokens, manifest.repeats
         )
         log = AnswerLog(self.config.folder)
-        failed: set[object] = set()
+        failed: set[AnswerKey] = set()
         total = sum(map(work.num_answers, selected.test))
         try:
             self._check_machine(log.machines)
@@ -203,6 +213,8 @@ class ExperimentRunner:
                         failed.add(answer.key)
                 note = f"{len(failed)} failed" if failed else ""
                 self._progress("answers", len(log.done), total, note)
+            if self.config.executor == "ray":
+                self._trace_answered(work, selected, tracing, {*log.done, *failed})
             if len(log.done) + len(failed) == total:
                 tracing.finish()
         finally:
@@ -217,11 +229,6 @@ class ExperimentRunner:
     def _batches(
         self, work: Work, models: Models, selected: Selected, tracing: Tracing, done: Done
     ) -> Iterator[list[Answer]]:
-        if self.config.executor == "ray":
-            # While workers are at it, this process must not take time from them.
-            tracing.record(
-                progress=lambda made, total: self._progress("prompts traced", made, total, "")
-            )
         start, budget_s = self._clock(), self.config.time_budget_s
 
         def is_over() -> bool:
@@ -241,8 +248,19 @@ class ExperimentRunner:
             selected.test,
             done,
             is_over,
-            before=lambda prompt: tracing.record(prompt.prompt_id),
+            before=lambda prompt: tracing.record([prompt.prompt_id]),
         )
+
+    def _trace_answered(
+        self, work: Work, selected: Selected, tracing: Tracing, tried: Collection[AnswerKey]
+    ) -> None:
+        """Trace what workers have answered; while they are at it, it would take time from them."""
+        missing = set(tracing.missing())
+        answered = [each.prompt_id for each in selected.test if work.is_done(each, tried)]
+        wanted = [each for each in answered if each in missing]
+        if wanted:
+            self._say(f"The workers are done; {len(wanted)} prompts are traced here for replay.")
+            tracing.record(wanted, progress=self._counted("prompts traced"))
 
     def _check_machine(self, machines: frozenset[str]) -> None:
         """Refuse to time answers here that would be compared with those of another machine."""

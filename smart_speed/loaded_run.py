@@ -1,5 +1,6 @@
 """A run as it is read back: answers, and where there are, what was learned and traced for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,12 @@ from smart_speed.run_folder import (
     CALIBRATION_NAME,
     TRACES_NAME,
     Answer,
+    Parting,
+    Place,
     RunManifest,
     read_answers,
     read_manifest,
+    read_partings,
 )
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
@@ -34,6 +38,11 @@ class LoadedRun:
     def answers(self) -> list[Answer]:
         """Every answer, failures among them, in the order in which they were made."""
         return read_answers(self.folder)
+
+    @cached_property
+    def partings(self) -> Mapping[Place, Parting]:
+        """What the verifier says of places where texts part from plain decoding's, by place."""
+        return read_partings(self.folder)
 
     @cached_property
     def profile(self) -> Profile | None:

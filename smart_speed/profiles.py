@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, final
 
 from smart_speed.errors import ConfigError, check_that, unknown_name
-from smart_speed.files import whole, writing
+from smart_speed.files import parse_json, whole, writing
 from smart_speed.sampling import Sampling
 from smart_speed.strategies import STRATEGIES
 
@@ -152,7 +152,7 @@ def read_profile(path: Path) -> Profile:
             key that is not read.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"A profile must be a readable JSON file, got {str(path)!r}: {error}."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, final, get_args
 
 from smart_speed.errors import ConfigError, check_that, unknown_name
-from smart_speed.files import whole, writing
+from smart_speed.files import parse_json, whole, writing
 from smart_speed.records import SequenceRecord
 
 SCHEMA = 1
@@ -23,6 +23,7 @@ MANIFEST_NAME = "run.json"
 ANSWERS_NAME = "sequences.jsonl"
 CALIBRATION_NAME = "calibration"
 """Folder inside a run: what ``smart-speed calibrate`` wrote for it, the profile among it."""
+PARTINGS_NAME = "partings.json"
 TRACES_NAME = "traces"
 """Folder inside a run: traces of the prompts that were answered, for replay and the oracle."""
 
@@ -113,6 +114,26 @@ class RunManifest:
             raise ConfigError(f"{source} must be made of {names}: {error}.") from error
 
 
+class Place(NamedTuple):
+    """Where texts part from plain decoding's."""
+
+    prompt_id: str
+    turn: int
+    position: int
+    """First output token that differs, from 0."""
+    plain_token: int | None
+    """``None`` where that text has ended, as for the other."""
+    own_token: int | None
+
+
+class Parting(NamedTuple):
+    """What the verifier says of such a place (``smart_speed.divergence``)."""
+
+    logit_gap: float | None
+    pass_noise: float | None
+    near_tie: bool
+
+
 class AnswerKey(NamedTuple):
     """What tells the answers of a run apart."""
 
@@ -155,7 +176,8 @@ class Answer:
         own = {
             each.name: getattr(self, each.name) for each in fields(self) if each.name != "record"
         }
-        return json.dumps({"schema": SCHEMA, **own, "record": self.record.to_json()})
+        document = {"schema": SCHEMA, **own, "record": self.record.to_json()}
+        return json.dumps(document, allow_nan=False)
 
     @classmethod
     def from_line(cls, line: str | bytes, source: str) -> "Answer":
@@ -165,7 +187,7 @@ class Answer:
             ConfigError: If it is no such thing, or of another schema.
         """
         try:
-            values = json.loads(line)
+            values = parse_json(line)
         except ValueError as error:
             raise ConfigError(f"{source} must be a line of JSON: {error}.") from error
         check_that(isinstance(values, dict), source, "a JSON object", values)
@@ -187,7 +209,13 @@ def read_manifest(folder: Path) -> RunManifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(
+            f"A run must be a folder in which `smart-speed experiment` has begun to answer, which "
+            f"it does once {MANIFEST_NAME} is written, got {str(folder)!r} without that file; run "
+            "the experiment first, or again."
+        ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"A run must be a folder with a readable {MANIFEST_NAME}, got {str(folder)!r}: {error}."
@@ -205,6 +233,42 @@ def read_answers(folder: Path) -> list[Answer]:
     """
     by_key = {each.key: each for each in _read_lines(folder / ANSWERS_NAME)}
     return list(by_key.values())
+
+
+def read_partings(folder: Path) -> dict[Place, Parting]:
+    """Return what is known of the places where texts part; of a run without such a file nothing.
+
+    Raises:
+        ConfigError: If the file holds something else.
+    """
+    path = folder / PARTINGS_NAME
+    if not path.is_file():
+        return {}
+    try:
+        document = parse_json(path.read_text(encoding="utf-8"))
+        check_that(document["schema"] == SCHEMA, "schema", str(SCHEMA), document["schema"])
+        return {
+            Place(*(each[name] for name in Place._fields)): Parting(
+                *(each[name] for name in Parting._fields)
+            )
+            for each in document["partings"]
+        }
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{str(path)!r} must be a file that an experiment wrote: {error!r}."
+        ) from error
+
+
+def write_partings(folder: Path, partings: Mapping[Place, Parting]) -> None:
+    """Write what is known of the places where texts part, whole or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    rows = [{**place._asdict(), **each._asdict()} for place, each in partings.items()]
+    with writing("A run", folder), whole(folder / PARTINGS_NAME) as part:
+        text = json.dumps({"schema": SCHEMA, "partings": rows}, indent=1, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def write_manifest(folder: Path, manifest: RunManifest) -> None:

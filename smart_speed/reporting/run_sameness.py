@@ -1,15 +1,23 @@
 """Whether texts are plain decoding's, and where they part: what a report says of it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from smart_speed.loaded_run import LoadedRun
 from smart_speed.reporting.report_document import Block, Column, Paragraph, Table
 from smart_speed.reporting.run_findings import Findings
+from smart_speed.run_folder import Parting, Place
 from smart_speed.tracing.traces import Trace
 
-NEAR_TIE = "near-tie: a wide pass names another token"
-"""Of a place where the verifier itself is of two minds, by the width of its pass."""
+_NEAR_TIE = "near-tie"
+_NO_TIE = "no near-tie"
+_UNKNOWN = "unknown"
+_SAID = (
+    (_NEAR_TIE, "near-ties of the engine's rounding"),
+    (_NO_TIE, "no rounding explains it"),
+    (_UNKNOWN, "not judged"),
+)
 
 
 def same_text(found: Findings) -> str:
@@ -25,11 +33,12 @@ def same_text(found: Findings) -> str:
     where = "the texts of lossless conditions that plain decoding answered too"
     if same == compared:
         return f"Yes: all {compared} of {where} are the same, token for token."
-    places = [row[-1] for row in _differences(found.run, identity["conditions"]).rows]
+    counted = Counter(row[-1] for row in _differences(found.run, identity["conditions"]).rows)
+    judged = ", ".join(f"{words} at {counted[kind]}" for kind, words in _SAID if counted[kind])
+    places = f"{counted.total()} place{'s' * (counted.total() != 1)}"
     return (
         f"For {same} of {compared} ({100 * same / compared:.1f} %) of {where}: token for token. "
-        f"Where the other {compared - same} part is listed below; the traces show near-ties of the "
-        f"engine's rounding at {places.count(NEAR_TIE)} of {len(places)} such places."
+        f"The others part at {places}, listed below: {judged}."
     )
 
 
@@ -50,10 +59,12 @@ def sameness_blocks(found: Findings) -> list[Block]:
 
 
 _EXPLAINED = (
-    "An engine computes a pass of several tokens with other kernels than a pass of one; where the "
-    "two likeliest tokens are closer than that rounding, either may be written. The traces, where "
-    "there are any, say at which places a wide pass of the verifier names another token than a "
-    "pass of one, and how likely the token was."
+    "An engine computes a pass of several tokens with other kernels than a pass of one; where two "
+    "tokens are closer than that rounding, either may be written. The gap is plain decoding's "
+    "logit less the other's, one token a pass; the noise is the largest change of a logit there "
+    "when passes are wider. A near-tie has a gap of at most twice the noise. What the verifier was "
+    "not asked is a near-tie where the trace's wide pass names another token, else unknown; "
+    "`smart-speed experiment` asks it when a run ends, and when it is called again."
 )
 
 
@@ -82,32 +93,42 @@ def _differences(run: LoadedRun, conditions: Mapping[str, Any]) -> Table:
         Column("own_token", "its id", "d"),
         Column("conditions", "conditions"),
         Column("top_prob", "verifier's probability", ".3f"),
-        Column("judged", "in the trace"),
+        Column("logit_gap", "logit gap", ".3g"),
+        Column("pass_noise", "noise", ".3g"),
+        Column("judged", "judged"),
     ]
-    places: dict[tuple[Any, ...], list[str]] = {}
+    places: dict[Place, dict[str, None]] = {}
     for name, each in conditions.items():
         for at in each["differences"]:
-            place = (at["prompt_id"], at["turn"], at["position"], *at["tokens"])
-            places.setdefault(place, []).append(name)
+            place = Place(at["prompt_id"], at["turn"], at["position"], *at["tokens"])
+            places.setdefault(place, {})[name] = None  # once, however many repeats part there
     traces = {each.trace.prompt_id: each.trace for each in run.texts} if places else {}
     rows = [
-        [*place, ", ".join(names), *_traced(traces.get(_turn_id(*place[:2])), place)]
+        [
+            *place,
+            ", ".join(names),
+            *_judged(place, run.partings.get(place), traces.get(place.prompt_id)),
+        ]
         for place, names in sorted(places.items(), key=lambda item: item[0][:3])
     ]
     caption = "Where texts part from plain decoding's"
     return Table(name="differences", caption=caption, columns=columns, rows=rows)
 
 
-def _traced(trace: Trace | None, place: tuple[Any, ...]) -> tuple[float | None, str]:
-    """Return what a trace of the same text says of a place in it."""
-    _, _, position, token, _ = place
-    if trace is None or position >= len(trace.tokens):
-        return None, "not traced"
-    if trace.tokens[position] != token:
-        return None, "not traced: another text"
-    agrees = bool(trace.verifier_agrees[position])
-    return float(trace.verifier_top_prob[position]), "the same token" if agrees else NEAR_TIE
+def _judged(
+    place: Place, parting: Parting | None, trace: Trace | None
+) -> tuple[float | None, float | None, float | None, str]:
+    """Return the probability of the likeliest token, logit gap and noise, and what they mean."""
+    top_prob, another = None, False
+    # Traces are of first turns.
+    if trace and place.turn == 0 and _token_at(trace, place.position) == place.plain_token:
+        top_prob = float(trace.verifier_top_prob[place.position])
+        another = not trace.verifier_agrees[place.position]
+    if parting is None:
+        return top_prob, None, None, _NEAR_TIE if another else _UNKNOWN
+    kind = _NEAR_TIE if parting.near_tie else _NO_TIE
+    return top_prob, parting.logit_gap, parting.pass_noise, kind
 
 
-def _turn_id(prompt_id: str, turn: int) -> str:
-    return prompt_id if turn == 0 else f"{prompt_id}/turn-{turn + 1}"
+def _token_at(trace: Trace, position: int) -> int:
+    return int(trace.tokens[position]) if position < len(trace.tokens) else -1

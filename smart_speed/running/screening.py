@@ -33,6 +33,10 @@ Progress = Callable[[int, int, str], None]
 """Called with settings tried, settings in all, and the strategy they are of."""
 
 
+Count = Callable[[int, int], None]
+"""Called with how many conditions are predicted, and of how many."""
+
+
 class Screened(NamedTuple):
     """One setting of a strategy, by replay."""
 
@@ -162,12 +166,16 @@ def learning_of(folder: Path, drafter: str, profile: Profile) -> Learning | None
     )
 
 
-def write_screening(run: LoadedRun) -> None:
+def write_screening(run: LoadedRun, *, progress: Count | None = None) -> None:
     """Write what was predicted of every condition of a run, beside what came of it.
 
     The predicted figures are of the calibration prompts and of the answered ones, the live figure
     of the latter; all count first turns. What cannot be predicted, because drafts are longer than
     the traced ones, is null.
+
+    Args:
+        run: With all the answers that there are by now.
+        progress: Called before each condition.
 
     Raises:
         OutputError: If it cannot be written.
@@ -181,7 +189,9 @@ def write_screening(run: LoadedRun) -> None:
     answered = {each.prompt_id for each in answers}
     texts = [each for each in run.texts if each.trace.prompt_id in answered]
     rows = []
-    for name, info in run.manifest.conditions.items():
+    for done, (name, info) in enumerate(run.manifest.conditions.items()):
+        if progress:
+            progress(done, len(run.manifest.conditions))
         records = [each.record for each in answers if each.record.condition == name]
         live = tokens_per_decode_s(records)
         rows.append(

@@ -199,7 +199,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         said = str(error).rstrip(".")
         raise ConfigError(
             f"An experiment must be a readable TOML file, got {str(path)!r}: {said}."
@@ -322,7 +322,7 @@ def _toml_value(text: str) -> Any:
     """Return what a text is in TOML; itself, where it is nothing there."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

@@ -1,6 +1,6 @@
 """Models loaded by name, and a folder of traces of them, gone on with where it stopped."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -181,17 +181,21 @@ class Tracing:
         self._prompts, self._failed = prompts, failed
         self._traces = open_traces(folder, models, prompts, settings)
 
-    def record(self, prompt_id: str | None = None, *, progress: Count | None = None) -> None:
-        """Trace a prompt, or all of them, unless that is done.
+    def record(
+        self, prompt_ids: Collection[str] | None = None, *, progress: Count | None = None
+    ) -> None:
+        """Trace some prompts, or all of them, unless that is done.
 
         Args:
-            prompt_id: Which one; ``None`` for all.
+            prompt_ids: Which ones; ``None`` for all.
             progress: Called before each of them.
 
         Raises:
             OutputError: If the folder cannot be written.
         """
-        wanted = [each for each in self._prompts if prompt_id in (None, each.prompt_id)]
+        wanted = [
+            each for each in self._prompts if prompt_ids is None or each.prompt_id in prompt_ids
+        ]
         record_traces(
             self._traces,
             self._models,
@@ -200,6 +204,10 @@ class Tracing:
             progress=progress,
             failed=self._failed,
         )
+
+    def missing(self) -> list[str]:
+        """Return the ids of the prompts that are not traced."""
+        return self._traces.missing()
 
     def finish(self) -> None:
         """Put the parts together, and leave out for good what could not be traced.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, final
 
 from smart_speed.errors import ConfigError, check_that
-from smart_speed.files import file_sha256, whole, writing
+from smart_speed.files import file_sha256, parse_json, whole, writing
 from smart_speed.tracing.columns import from_table, read_table, to_table, write_table
 from smart_speed.tracing.traces import Trace
 
@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> TraceManifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"Traces must have a readable manifest, got {str(path)!r}: {error}."

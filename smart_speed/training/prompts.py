@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from smart_speed.errors import ConfigError, check_that
+from smart_speed.files import parse_json
 from smart_speed.workloads.builtin import builtin_prompts
 from smart_speed.workloads.data_files import data_suffix, read_text
 from smart_speed.workloads.hub import load_rows, parse_place
@@ -88,7 +89,7 @@ def _read_file(path: Path) -> list[TrainingPrompt]:
 
 def _read_row(path: Path, number: int, line: str) -> TrainingPrompt:
     try:
-        return _prompt_of(json.loads(line), path.name, f"{path.stem}:{number}")
+        return _prompt_of(parse_json(line), path.name, f"{path.stem}:{number}")
     except ValueError:
         raise ConfigError(
             f"A line of prompts must be a JSON object with a text in {', '.join(_TEXT_FIELDS)}, "
@@ -118,7 +119,7 @@ def _prompt_of(row: Any, source: str, prompt_id: str) -> TrainingPrompt:
 def _read_data_set(source: str) -> list[TrainingPrompt]:
     place = parse_place(source)
     name = str(Path(place.name).expanduser())
-    rows = load_rows(place._replace(name=name, split=place.split or "train"))
+    rows = load_rows(place._replace(name=name, split=place.split or "train"), knows_tasks=False)
     try:
         return [
             _prompt_of(row, place.name, f"{place.name}:{number}") for number, row in enumerate(rows)

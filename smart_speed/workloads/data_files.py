@@ -3,7 +3,6 @@
 import csv
 import gzip
 import io
-import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smart_speed.errors import ConfigError, EngineMissingError, check_that
+from smart_speed.files import parse_json
 from smart_speed.workloads.hub import Place
 
 Row = Mapping[str, Any]
@@ -152,7 +152,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 def _json_row(line: str, source: str) -> Row:
     try:
-        return _row(json.loads(line), source)
+        return _row(parse_json(line), source)
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
@@ -168,9 +168,11 @@ def _row(item: Any, source: str) -> Row:
 
 def _json_document(path: Path) -> Iterator[Row]:
     try:
-        document = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # JSON lines under another name
+        document = parse_json(read_text(path))
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        if getattr(error, "msg", "") == "Extra data":  # JSON lines under another name
             yield from _json_lines(path)
             return
         raise ConfigError(f"{str(path)!r} must be JSON: {error}.") from error

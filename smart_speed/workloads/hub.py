@@ -34,8 +34,12 @@ def parse_place(text: str) -> Place:
     return Place(name, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None)
 
 
-def load_rows(place: Place) -> Any:
+def load_rows(place: Place, *, knows_tasks: bool = True) -> Any:
     """Return a data set; its rows are mappings, in order, and it knows its ``column_names``.
+
+    Args:
+        place: Where it is.
+        knows_tasks: Whether its user may name a task before a path, which a refusal then shows.
 
     Raises:
         ConfigError: If it cannot be had.
@@ -54,9 +58,10 @@ def load_rows(place: Place) -> Any:
     # What a hub, a parser or a file system may say has no common ancestor.
     except Exception as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        hint = f", as in {_task(place.name)}=PATH" if knows_tasks else ""
         raise ConfigError(
             f"{wanted}, looked for {place.name!r} ({place.wanted}): {said}; give the path of a "
-            f"local copy, as in {_task(place.name)}=PATH."
+            f"local copy{hint}."
         ) from error
 
 

@@ -189,7 +189,14 @@ def test_identity(document: dict[str, Any]) -> None:
         "num_same": 2,
         "num_left_out": 0,
         "differences": [
-            {"prompt_id": "math/1", "task": "math", "turn": 0, "position": 1, "tokens": [2, 3]}
+            {
+                "prompt_id": "math/1",
+                "task": "math",
+                "turn": 0,
+                "repeat": 0,
+                "position": 1,
+                "tokens": [2, 3],
+            },
         ],
     }
 

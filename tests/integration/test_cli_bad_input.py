@@ -129,6 +129,38 @@ def test_a_profile_that_does_not_fit(
     assert_refused(run(capsys, *TOY, "--profile", str(path)), *words)
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("trace", "out", "--prompts", "deep.jsonl"),
+        ("experiment", "--builtin", "quick", "--out", "out", "--set", "dataset_name=deep.json"),
+        ("generate", "hello", "--profile", "deep.json"),
+    ],
+)
+def test_json_that_is_nested_too_deeply(
+    argv: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("deep.jsonl", "deep.json"):
+        Path(name).write_text('{"prompt":' * 10**5)
+    own = ("--set", "engine=toy") if argv[0] == "experiment" else ("--engine", "toy")
+    assert_refused(run(capsys, *argv, *own), "JSON", "deep.json")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("command", ["analyze", "evaluate"])
+def test_a_folder_in_which_nothing_was_answered_yet(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "calibration").mkdir()
+    outcome = run(capsys, command, str(tmp_path))
+    assert_refused(outcome, "run.json", "`smart-speed experiment`", "again", repr(str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["calibration"]
+
+
 @pytest.mark.parametrize("engine", ["hf", "llama_cpp"])
 def test_an_engine_that_is_not_installed(
     engine: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -41,7 +41,8 @@ def test_run_writes_what_was_done(tmp_path: Path) -> None:
         config, progress=lambda what, done, total, note: shown.append((what, done, total))
     ).run_full_experiment()
     assert (outcome.num_done, outcome.num_failed, outcome.is_complete) == (48, 0, True)
-    assert shown[-1] == ("answers", 48, 48)
+    assert [each for each in shown if each[0] == "answers"][-1] == ("answers", 48, 48)
+    assert shown[-4:] == [("conditions predicted", done, 4) for done in range(4)]
     run = load_run(config.folder)
     assert ExperimentConfig.from_dict(run.manifest.config) == config
     assert list(run.manifest.conditions) == list(config.conditions)

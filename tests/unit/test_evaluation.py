@@ -309,6 +309,9 @@ def test_command_counts_failures(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_command_refuses_what_is_no_run_or_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"in which `smart-speed experiment` has begun .*without"):
+        command(str(tmp_path))
+    (tmp_path / "run.json").write_text("{")
     with pytest.raises(ConfigError, match=r"A run must be a folder with a readable run\.json"):
         command(str(tmp_path))
     run = write_run(tmp_path / "run", both("a", ours_s=5.0))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smart_speed.metrics.sameness import identity_of
+from smart_speed.metrics.sameness import first_conversations, identity_of
 from smart_speed.metrics.texts import count_all_repeats, count_repeats, first_difference
 from tests.unit.answered import answer
 
@@ -61,3 +61,22 @@ def test_turns_behind_a_difference_answer_something_else() -> None:
     found = identity_of(own, plain)
     assert (found.num_compared, found.num_same, found.num_left_out) == (2, 1, 1)
     assert [each.turn for each in found.differences] == [1]
+
+
+def test_every_repeat_is_compared() -> None:
+    """Catches: a text that differs in no repeat but those that are not of median time."""
+    plain = [answer(repeat=repeat, tokens=(1, 2)) for repeat in (1, 0)]
+    own = [answer(repeat=repeat, tokens=(1, 2 + (repeat == 2))) for repeat in range(3)]
+    found = identity_of(own, plain)
+    assert (found.num_compared, found.num_same) == (3, 2)
+    assert [(each.repeat, each.tokens) for each in found.differences] == [(2, (2, 3))]
+    own_repeats = identity_of(plain, plain)
+    assert (own_repeats.num_compared, own_repeats.num_same) == (1, 1)
+
+
+def test_texts_are_held_against_a_whole_conversation() -> None:
+    """Catches: a turn that answers one text taken for the turn of another."""
+    plain = [answer(turn=0, repeat=0, tokens=(1,))]
+    plain += [answer(turn=turn, repeat=1, tokens=(2,)) for turn in (1, 0)]
+    found = first_conversations(plain)
+    assert {key: each.repeat for key, each in found.items()} == {("a", 0): 1, ("a", 1): 1}

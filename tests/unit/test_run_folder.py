@@ -15,15 +15,20 @@ from smart_speed.records import SequenceRecord
 from smart_speed.run_folder import (
     ANSWERS_NAME,
     MANIFEST_NAME,
+    PARTINGS_NAME,
     Answer,
     AnswerKey,
     AnswerLog,
     ConditionInfo,
+    Parting,
+    Place,
     PromptInfo,
     RunManifest,
     read_answers,
     read_manifest,
+    read_partings,
     write_manifest,
+    write_partings,
 )
 
 
@@ -90,8 +95,30 @@ def test_other_manifests_are_refused(tmp_path: Path, change: dict[str, Any], wor
 
 
 def test_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a folder with a readable run\.json"):
+    with pytest.raises(ConfigError, match="run the experiment first, or again"):
         load_run(tmp_path)
+
+
+def test_answer_without_a_number_is_not_written(tmp_path: Path) -> None:
+    broken = answer()
+    log = AnswerLog(tmp_path)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        log.add(replace(broken, record=replace(broken.record, decode_s=float("nan"))))
+    log.close()
+    assert (tmp_path / ANSWERS_NAME).read_bytes() == b""
+
+
+def test_partings_are_read_back(tmp_path: Path) -> None:
+    assert read_partings(tmp_path) == {}
+    partings = {
+        Place("a/1", 0, 3, 5, 6): Parting(0.25, 0.5, True),
+        Place("a/1", 1, 0, 5, None): Parting(None, None, False),
+    }
+    write_partings(tmp_path, partings)
+    assert read_partings(tmp_path) == partings
+    (tmp_path / PARTINGS_NAME).write_text('{"schema": 1, "partings": [{"turn": 0}]}')
+    with pytest.raises(ConfigError, match="must be a file that an experiment wrote"):
+        read_partings(tmp_path)
 
 
 def test_prompts_that_were_learned_on_are_refused() -> None:

@@ -1,7 +1,7 @@
 """Workers that die, with something small in Ray's place."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from smart_speed.errors import ModelError
+from smart_speed.loaded_run import load_run
 from smart_speed.run_folder import Answer, ConditionInfo
-from smart_speed.running.live import Work, failed_answer
+from smart_speed.running import on_ray
+from smart_speed.running.live import PromptPlayer, Work, failed_answer
 from smart_speed.running.on_ray import MOST_DEATHS, _Pool
 from smart_speed.running.prompts import LivePrompt
+from smart_speed.running.traced import load_models
 from smart_speed.sampling import Sampling
-from tests.toy_experiments import toy_config
+from tests.toy_experiments import quiet_runner, toy_config
 
 WORK = Work(
     {"plain": ConditionInfo(role="plain", config={"strategy": "plain"})},
@@ -58,6 +61,56 @@ class SmallRay:
             raise DiedError("The actor died.\nValueError: no such file")
         (key,) = WORK.keys(task[1])
         return [failed_answer(WORK, task[1], key, "made", engine="toy", machine="m")]
+
+
+def play_as_workers_would(
+    config: Any, work: Work, prompts: Any, done: Any, is_over: Any, **_: Any
+) -> Iterator[list[Answer]]:
+    models = load_models("default", ["default"], config.load_options())
+    player = PromptPlayer(models.verifier, models.drafters["default"], work)
+    for prompt in prompts:
+        if not work.is_done(prompt, done):
+            yield [answer for made in player.play(prompt, done) for answer in made]
+
+
+def test_prompts_are_traced_once_the_workers_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: traces made first, so that a run that is killed early has no answers."""
+    monkeypatch.setattr(on_ray, "play_on_ray", play_as_workers_would)
+    config = toy_config(tmp_path, executor="ray", conditions=("plain", "fixed-4"))
+    said: list[str] = []
+    shown: list[str] = []
+
+    def stop(what: str, done: int, total: int, note: str) -> None:
+        shown.append(what)
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quiet_runner(config, progress=stop).run_full_experiment()
+    run = load_run(config.folder)
+    assert (len(run.answers), run.texts, set(shown)) == (4, [], {"answers"})
+    assert quiet_runner(config, say=said.append).run_full_experiment().is_complete
+    assert len(load_run(config.folder).texts) == 6
+    assert "The workers are done; 6 prompts are traced here for replay." in said
+    said.clear()
+    quiet_runner(config, say=said.append).run_full_experiment()
+    assert not any("traced" in each for each in said)
+
+
+def test_answers_that_failed_do_not_keep_a_prompt_from_being_traced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "play_on_ray", play_as_workers_would)
+    monkeypatch.setattr(PromptPlayer, "_answer", fail)
+    config = toy_config(tmp_path, executor="ray", num_samples=2, conditions=("plain",))
+    assert quiet_runner(config).run_full_experiment().num_failed == 2
+    assert len(load_run(config.folder).texts) == 2
+
+
+def fail(*_: Any) -> None:
+    raise RuntimeError("out of memory")
 
 
 def answered(folder: Path, deadly: Sequence[str]) -> list[tuple[str, str]]:

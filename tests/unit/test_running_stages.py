@@ -83,10 +83,10 @@ def test_without_anyone_to_tell_a_failure_is_the_end(tmp_path: Path, models: Mod
 def test_traces_are_read_before_there_are_all_of_them(tmp_path: Path, models: Models) -> None:
     tracing = Tracing(tmp_path, models, PROMPTS, SETTINGS)
     assert read_recorded(tmp_path) == []
-    tracing.record("a/1")
+    tracing.record(["a/1"])
     assert [each.prompt_id for each in read_recorded(tmp_path)] == ["a/1"] * 2  # two drafters
     again = Tracing(tmp_path, models, PROMPTS, SETTINGS)
-    again.record("a/0")
+    again.record(["a/0"])
     again.finish()
     found = [each.prompt_id for each in read_recorded(tmp_path)]
     assert found == [each.prompt_id for each in read_traces(tmp_path)] == ["a/0"] * 2 + ["a/1"] * 2

@@ -49,7 +49,7 @@ def test_a_local_folder_is_read_as_a_data_set(file: Path) -> None:
     (folder / "train.jsonl").write_text('{"answer": "so"}\n', "utf-8")
     with pytest.raises(ConfigError, match=r"must have a text in .* with answer"):
         read_prompts(str(folder))
-    with pytest.raises(ConfigError, match="give the path of a local copy"):
+    with pytest.raises(ConfigError, match=r"looked for .*; give the path of a local copy\.$"):
         read_prompts(str(folder / "none"))
 
 

@@ -87,6 +87,8 @@ def test_plain_text_is_its_lines(tmp_path: Path) -> None:
         ("a.jsonl.gz", gzip.compress(b"{}" * 99)[:-9], "must be readable UTF-8 text"),
         ("a.json", b"{", "a.json' must be JSON"),
         ("a.json", b'{"rows": []}', 'must be a JSON list, or an object with a list "data"'),
+        ("a.jsonl", b"[" * 10**5, "line 1 of .* must be JSON: it is nested too deeply"),
+        ("a.json", b'{"data":' * 10**5, "a.json' must be JSON: it is nested too deeply"),
         ("a.json", b"[[]]", "item 1 of .* must be a JSON object or a text"),
         (
             "a.json",
