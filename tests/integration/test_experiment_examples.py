@@ -1,6 +1,8 @@
 """Every example runs, on the toy engine."""
 
+import html
 import importlib.util
+import json
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from smart_speed import analysis, experiment
+from smart_speed import experiment
 from smart_speed.calibration import making
 from smart_speed.experiment import ExperimentConfig
 from smart_speed.run_folder import read_answers
@@ -47,18 +49,16 @@ def test_quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             small = toy_config(tmp_path, num_samples=2, output_dir=made[0].output_dir)
             quiet_runner(small).run_full_experiment()
 
-    class Seen:
-        def __init__(self, experiment_dir: str, output_dir: str) -> None:
-            assert len(read_answers(Path(experiment_dir))) == 8
-
-        def run_full_analysis(self) -> None:
-            pass
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(experiment, "ExperimentRunner", Small)
-    monkeypatch.setattr(analysis, "AnalysisPipeline", Seen)
     runpy.run_path(str(EXAMPLES / "quick_start.py"))
     assert (made[0].datasets, made[0].num_samples) == (("builtin",), 18)
+    assert len(read_answers(tmp_path / "results" / "entropy_exp_v1")) == 8
+    report = tmp_path / "analysis" / "entropy_exp_v1"
+    verdicts = json.loads((report / "verdicts.json").read_text())["verdicts"]
+    assert {each["hypothesis"] for each in verdicts} == {"H1", "H2", "H3"}
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert all(html.escape(each["sentence"]) in page for each in verdicts)
 
 
 def test_experiment_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Models that are missing, broken or do not fit get one sentence and exit status 2."""
 
+import functools
 import importlib.machinery
 import importlib.util
 import os
@@ -258,9 +259,13 @@ def test_ctrl_c_ends_with_the_text_so_far() -> None:
     command = [
         sys.executable, "-m", "smart_speed", "generate", PROMPT,
         "--quantize", "none", "--threads", "1", "--context-len", "2048",
-        "--max-new-tokens", "2000", "--ignore-eos",
+        "--max-new-tokens", "2000", "--ignore-eos", "--strategy", "absolute",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # A shell's background jobs ignore the signal, and hand that down.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeding
+    ) as process:
         assert process.stdout is not None
         text = b""
         while len(text.split()) < 3 and (piece := os.read(process.stdout.fileno(), 100)):
