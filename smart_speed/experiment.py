@@ -229,7 +229,7 @@ class ExperimentRunner:
     def _batches(
         self, work: Work, models: Models, selected: Selected, tracing: Tracing, done: Done
     ) -> Iterator[list[Answer]]:
-        start, budget_s = self._clock(), self.config.time_budget_s
+        start, budget_s = self._clock(), self.config.budget_s
 
         def is_over() -> bool:
             return budget_s is not None and self._clock() - start >= budget_s

@@ -43,6 +43,8 @@ class Plan:
     seconds: float | None
     """Still to go, about: as if every condition were as fast as plain decoding, and every answer
     as long as it may be; ``None`` if the first prompt cannot be answered."""
+    budget_s: float | None
+    """Seconds of answering after which the run stops; ``None`` if it does not."""
 
     def sentences(self) -> list[str]:
         """Return what people want to know of it."""
@@ -59,7 +61,12 @@ class Plan:
             f"Conditions: {', '.join(self.conditions)}.",
             f"About {self.num_bytes / 1e6:.0f} MB; {long}.",
         ]
-        if (self.seconds or 0) > _LONG_S:
+        if self.budget_s is not None and (self.seconds or 0) > self.budget_s:
+            said.append(
+                f"It stops after {in_words(self.budget_s)} of answering (time_budget_s; 0 is no "
+                "limit), and what is there by then can be analysed; another call goes on."
+            )
+        elif (self.seconds or 0) > _LONG_S:
             said.append(
                 "It may be stopped at any time: another call goes on, and what is there by then "
                 'can be analysed; a smaller num_samples, conditions="quick" or time_budget_s make '
@@ -128,6 +135,7 @@ def make_plan(
         num_done=num_done,
         num_bytes=num_answers * config.max_new_tokens * _BYTES_PER_TOKEN,
         seconds=None if answer_s is None else runs * (num_plain * answer_s + learning_s),
+        budget_s=config.budget_s,
     )
 
 

@@ -18,6 +18,7 @@ from smart_speed.sampling import Sampling
 _SAMPLING = ("repetition_penalty", "top_k", "top_p", "min_p", "ignore_eos")
 """What the table ``sampling`` may hold; temperature and seed are settings of their own."""
 _LEAST_PROMPT_LEN = 8
+_EMBEDDED_BUDGET_S = 900.0
 
 
 @final
@@ -87,7 +88,9 @@ class ExperimentConfig:
     num_workers: int | None = None
     """Of Ray; ``None`` means one for each node."""
     time_budget_s: float | None = None
-    """Stop at the next prompt once answering has taken so long; a later call goes on."""
+    """Stop at the next prompt once answering has taken so long; a later call goes on. ``None``
+    means 15 minutes with the embedded verifier, which is there to be tried, and else no limit; 0
+    means no limit."""
 
     def __post_init__(self) -> None:
         for name in _SEQUENCES:
@@ -107,10 +110,12 @@ class ExperimentConfig:
         check_that(all(cap >= 1 for cap in caps), "baseline_k_values", "at least 1 each", caps)
         inside = 0 < self.cost_resolution < 1
         check_that(inside, "cost_resolution", "between 0 and 1", self.cost_resolution)
-        for name in ("cost_seconds", "time_budget_s"):
-            value = getattr(self, name)
-            good = value is None or 0 < value < math.inf
-            check_that(good, name, "a positive number of seconds", value)
+        inside = 0 < self.cost_seconds < math.inf
+        check_that(inside, "cost_seconds", "a positive number of seconds", self.cost_seconds)
+        budget_s = self.time_budget_s
+        inside = budget_s is None or 0 <= budget_s < math.inf
+        rule = "a positive number of seconds, or 0 for no limit"
+        check_that(inside, "time_budget_s", rule, budget_s)
         self._check_choices()
         check_that(bool(self.datasets), "dataset_name", "at least one name", self.dataset_name)
         check_that(bool(self.experiment_name), "experiment_name", "a word", self.experiment_name)
@@ -147,6 +152,13 @@ class ExperimentConfig:
     def calibration_datasets(self) -> tuple[str, ...]:
         """Where prompts to learn on come from; empty if from the same data."""
         return _names(self.calibration_dataset_name or ())
+
+    @property
+    def budget_s(self) -> float | None:
+        """Seconds of answering after which to stop; ``None`` if there is no limit."""
+        if self.time_budget_s is None:
+            return _EMBEDDED_BUDGET_S if self.verifier_model_path == "default" else None
+        return self.time_budget_s or None
 
     @property
     def learns(self) -> bool:

@@ -196,9 +196,12 @@ def test_plan_is_said_before_the_work_begins(tmp_path: Path) -> None:
 def test_long_plan_says_how_to_have_it_shorter(tmp_path: Path) -> None:
     plan = quiet_runner(toy_config(tmp_path)).plan()
     assert not any("make it shorter" in each for each in plan.sentences())
-    long = replace(plan, seconds=15 * 3600.0).sentences()
+    long = replace(plan, seconds=15 * 3600.0, budget_s=None).sentences()
     assert "about 15 hours" in long[2]
     assert "make it shorter" in long[3]
+    limited = replace(plan, seconds=15 * 3600.0, budget_s=900.0).sentences()
+    assert "stops after about 15 minutes of answering" in limited[3]
+    assert len(replace(plan, seconds=600.0, budget_s=900.0).sentences()) == 3
     assert "not known" in replace(plan, seconds=None).sentences()[2]
 
 

@@ -73,7 +73,8 @@ def test_quick_start_of_the_issue() -> None:
         ({"max_new_tokens": 510}, "max_sequence_length must be at least 8 above"),
         ({"baseline_k_values": [4, 0]}, "baseline_k_values must be at least 1 each"),
         ({"cost_resolution": 1.5}, "between 0 and 1"),
-        ({"time_budget_s": 0.0}, "time_budget_s must be a positive number of seconds"),
+        ({"time_budget_s": -1.0}, "time_budget_s must be a positive number of seconds, or 0"),
+        ({"cost_seconds": 0.0}, "cost_seconds must be a positive number of seconds"),
         ({"executor": "rey"}, r"Did you mean 'ray'\?"),
         ({"num_workers": 2}, "num_workers must be left out unless executor"),
         ({"engine": "lama_cpp"}, r"Did you mean 'llama_cpp'\?"),
@@ -178,3 +179,18 @@ def test_builtin_experiments_are_sound() -> None:
         ExperimentConfig.from_dict(builtin_settings(name))
     with pytest.raises(ConfigError, match=r"Did you mean 'quick'\?"):
         builtin_settings("quik")
+
+
+@pytest.mark.parametrize(
+    ("settings", "budget_s"),
+    [
+        ({}, 900.0),
+        ({"verifier_model_path": "toy"}, None),
+        ({"time_budget_s": 0.0}, None),
+        ({"time_budget_s": 60.0, "verifier_model_path": "toy"}, 60.0),
+    ],
+)
+def test_only_the_embedded_verifier_has_a_limit_of_its_own(
+    settings: dict[str, Any], budget_s: float | None
+) -> None:
+    assert ExperimentConfig.from_dict(settings).budget_s == budget_s
