@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, get_args
 from smart_speed.config import EntropyConfig
 from smart_speed.loaded_run import LoadedRun
 from smart_speed.metrics.seconds import tokens_per_decode_s
+from smart_speed.profiles import shared_settings
 from smart_speed.run_folder import Answer, ConditionInfo
 
 Against = Literal["grid", "tuned"]
@@ -74,7 +75,8 @@ def chosen_condition(run: LoadedRun, names: Sequence[str]) -> str | None:
 
 def _predicted_speed(run: LoadedRun, info: ConditionInfo) -> float:
     strategy = info.config.get("strategy", EntropyConfig().strategy)
-    own = not info.learned and set(info.config) != {"strategy"}
+    published = {"strategy", *shared_settings(strategy, info.config)}
+    own = not info.learned and set(info.config) != published
     if run.profile is None or own or info.config.get("online"):
         return math.nan  # Nothing was predicted of such settings.
     key = f"{strategy}, learned" if info.learned else f"{strategy}, default"

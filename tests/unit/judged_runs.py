@@ -23,6 +23,7 @@ ROLES: Mapping[str, Role] = {
     "fixed-best": "tuned-fixed",
     "absolute": "entropy",
     "window": "entropy",
+    "specdec_pp": "rival",
 }
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"strategy": "plain"},
@@ -31,6 +32,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "fixed-best": {"strategy": "fixed", "max_draft_len": 2},
     "absolute": {"strategy": "absolute", "theta_abs": 1.5},
     "window": {"strategy": "window", "theta_abs": 1.5},
+    "specdec_pp": {"strategy": "specdec_pp", "calibration": {}, "entropy_type": "shannon"},
 }
 LEARNED: dict[str, dict[str, Any]] = {
     "strategies": {
@@ -41,6 +43,7 @@ LEARNED: dict[str, dict[str, Any]] = {
     "predicted": {
         "absolute, learned": {"speed": {"value": 1.2}},
         "window, learned": {"speed": {"value": 1.1}},
+        "specdec_pp, default": {"speed": {"value": 1.3}},
     },
 }
 """What the profile of a simulated run says; "absolute" was the faster of the two strategies."""
@@ -70,7 +73,9 @@ def loaded(
     """
     conditions = {
         name: ConditionInfo(
-            role=ROLES[name], config=CONFIGS[name], learned=ROLES[name] not in ("plain", "fixed")
+            role=ROLES[name],
+            config=CONFIGS[name],
+            learned=ROLES[name] in ("tuned-fixed", "entropy"),
         )
         for name in names
     }

@@ -10,6 +10,7 @@ import pytest
 
 from smart_speed.hypotheses.h1 import judge_h1
 from smart_speed.hypotheses.judging import judge_hypotheses
+from smart_speed.hypotheses.rivals import chosen_condition
 from smart_speed.hypotheses.verdict import Verdict
 from smart_speed.loaded_run import LoadedRun, load_run
 from tests.unit.answered import write_run
@@ -82,6 +83,11 @@ def test_choices_are_those_of_the_calibration_prompts() -> None:
         "chosen/grid", "absolute/grid", "window/grid",
         "chosen/tuned", "absolute/tuned", "window/tuned",
     ]  # fmt: skip
+
+
+def test_published_rule_that_reads_the_calibration_is_predicted_too() -> None:
+    names = ["plain", "absolute", "specdec_pp"]
+    assert chosen_condition(loaded(names, {}), names) == "specdec_pp"
 
 
 def test_without_a_calibration_choices_are_in_hindsight_or_not_made() -> None:
