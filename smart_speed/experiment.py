@@ -34,7 +34,7 @@ from smart_speed.running.executing import Done, play_here
 from smart_speed.running.live import PromptPlayer, Work
 from smart_speed.running.partings import judge_partings
 from smart_speed.running.planning import Plan, condition_names, make_plan
-from smart_speed.running.progress import LineProgress, say_on_stderr
+from smart_speed.running.progress import LineProgress, in_words, say_on_stderr
 from smart_speed.running.prompts import Selected, select_prompts
 from smart_speed.running.screening import write_screening
 from smart_speed.running.settings import FREE, ExperimentConfig, as_json
@@ -211,8 +211,7 @@ class ExperimentRunner:
                     log.add(answer)
                     if answer.record.status == "error":
                         failed.add(answer.key)
-                note = f"{len(failed)} failed" if failed else ""
-                self._progress("answers", len(log.done), total, note)
+                self._progress("answers", len(log.done), total, self._note(len(failed)))
             if self.config.executor == "ray":
                 self._trace_answered(work, selected, tracing, {*log.done, *failed})
             if len(log.done) + len(failed) == total:
@@ -225,6 +224,12 @@ class ExperimentRunner:
             num_done=len(log.done),
             num_failed=len(failed),
         )
+
+    def _note(self, num_failed: int) -> str:
+        budget_s = self.config.budget_s
+        said = [f"{num_failed} failed"] if num_failed else []
+        said += [] if budget_s is None else [f"stopping after {in_words(budget_s)}"]
+        return ", ".join(said)
 
     def _batches(
         self, work: Work, models: Models, selected: Selected, tracing: Tracing, done: Done
