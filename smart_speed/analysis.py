@@ -17,6 +17,7 @@ from smart_speed.reporting.run_findings import Findings, find
 from smart_speed.reporting.run_plots import draw_plots
 from smart_speed.reporting.run_sections import CAPTIONS, report_of
 from smart_speed.run_folder import read_manifest
+from smart_speed.running.progress import say_on_stderr
 
 __all__ = ["Analysis", "AnalysisPipeline"]
 
@@ -68,13 +69,14 @@ class AnalysisPipeline:
                 which says so.
             output_dir: Made if it is not there; ``None`` means "analysis" inside the run's.
             machine: Whose answers are looked at, where several have made some.
-            progress: Called with what is done next.
+            progress: Called with what is done next; ``None`` writes a line to standard error at
+                the end, which says where the report is.
         """
         self.experiment_dir = Path(experiment_dir).expanduser()
         own = self.experiment_dir / "analysis"
         self.output_dir = own if output_dir is None else Path(output_dir).expanduser()
         self.machine = machine
-        self._say = progress or (lambda _: None)
+        self._progress = progress
 
     def run_full_analysis(self) -> Analysis:
         """Write report.html, report.md, tables/, plots/, tables.json and verdicts.json.
@@ -90,27 +92,33 @@ class AnalysisPipeline:
         out = self.output_dir
         check_that(not out.is_file(), "output_dir", "a folder", str(out))
         check_folder("An analysis", out)
-        self._say("figures and hypotheses")
+        self._begin("figures and hypotheses")
         found = find(self.experiment_dir, machine=self.machine)
         tables, plots = out / "tables", out / "plots"
         with writing("An analysis", out):
             for folder in (tables, plots):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._say("plots")
+            self._begin("plots")
             drawn = draw_plots(found, plots)
-            self._say("report")
+            self._begin("report")
             report = report_of(
                 found, [name for name in CAPTIONS if name in drawn], self._commands()
             )
             self._write(found, report, drawn)
+        if self._progress is None:
+            say_on_stderr(f"Report written to {out / 'report.html'}.")
         return Analysis(
             headline=tuple(report.replies),
             verdicts=tuple(found.verdicts_json()),
-            report=self.output_dir / "report.html",
-            markdown=self.output_dir / "report.md",
+            report=out / "report.html",
+            markdown=out / "report.md",
             tables=tables,
             plots=plots,
         )
+
+    def _begin(self, step: str) -> None:
+        if self._progress is not None:
+            self._progress(step)
 
     def _write(self, found: Findings, report: Report, drawn: Mapping[str, str]) -> None:
         texts = {f"tables/{table.name}.csv": table.to_csv() for table in report.tables}

@@ -38,7 +38,9 @@ def test_every_example_has_a_test() -> None:
     }  # fmt: skip
 
 
-def test_quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     made: list[ExperimentConfig] = []
 
     class Small:
@@ -52,6 +54,7 @@ def test_quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(experiment, "ExperimentRunner", Small)
     runpy.run_path(str(EXAMPLES / "quick_start.py"))
+    assert "Report written to analysis/entropy_exp_v1/report.html." in capsys.readouterr().err
     assert (made[0].datasets, made[0].num_samples) == (("builtin",), 18)
     assert len(read_answers(tmp_path / "results" / "entropy_exp_v1")) == 8
     report = tmp_path / "analysis" / "entropy_exp_v1"
