@@ -21,6 +21,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 
+from smart_speed.checks.answer_check import AnswerCheck
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.prompting import Prompt
 from smart_speed.workloads.adapters import ADAPTERS, Origin, prompts_of
@@ -37,6 +38,8 @@ class UnseenPrompt:
     """Task and line of the file, or article, as in "gsm8k/17"."""
     task: str
     prompt: Prompt
+    check: AnswerCheck | None = None
+    """What makes an answer right, if that can be checked."""
 
 
 def unseen_prompts(
@@ -76,7 +79,9 @@ def _read(folder: Path, task: str) -> list[UnseenPrompt]:
     check_that(bool(said), "data", "a folder of data sets, none of them empty", str(path))
     first = (each for each in said if each.part == 0)
     return [
-        UnseenPrompt(prompt_id=f"{task}/{number}", task=task, prompt=_prompt(each))
+        UnseenPrompt(
+            prompt_id=f"{task}/{number}", task=task, prompt=_prompt(each), check=each.check
+        )
         for number, each in enumerate(first)
     ]
 

@@ -42,18 +42,27 @@ class Comparison:
     results: Mapping[tuple[str, str], Result]
     """By condition and prompt id, in the order in which they were made."""
     divergences: Sequence[Divergence]
-    """Greedy outputs that differ from plain decoding's; empty under sampling."""
+    """Greedy outputs that differ from plain decoding's and should not: those of lossy conditions
+    are not among them. Empty under sampling."""
 
     def records(self, condition: str) -> list[SequenceRecord]:
         """Return the records of one condition."""
         return [result.record for (name, _), result in self.results.items() if name == condition]
 
     def figures(self, condition: str) -> dict[str, Any]:
-        """Return one condition's row of the table, as JSON values."""
+        """Return one condition's row of the table, as JSON values.
+
+        The number of divergences is null where texts need not be the verifier's.
+        """
         records = self.records(condition)
         differing = sum(gap.condition == condition for gap in self.divergences)
+        exact = all(record.lossless for record in records)
         figures = figures_of(records, self.records(BASELINE))
-        return {"num_sequences": len(records), "num_divergences": differing, **figures}
+        return {
+            "num_sequences": len(records),
+            "num_divergences": differing if exact else None,
+            **figures,
+        }
 
 
 def figures_of(
@@ -165,5 +174,6 @@ def _divergences(
             condition=name,
         )
         for (name, prompt_id), result in results.items()
+        if result.record.lossless
     )
     return [divergence for divergence in found if divergence is not None]

@@ -1,26 +1,21 @@
 """Settings: flat names for people, typed strategies and rules inside."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final, get_args, get_type_hints
 
 from smart_speed.entropy import EntropyType, LawFacts, facts_measure
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.laws import Scores
+from smart_speed.phases import Phases
+from smart_speed.rules import PHASE_SETTINGS, RULES, is_lossless, readers_of, settings_read_by
 from smart_speed.stopping.base import StoppingStrategy
 from smart_speed.stopping.calibrated import Calibration
+from smart_speed.stopping.routing import Routing
 from smart_speed.strategies import STRATEGIES, kind_of
 from smart_speed.verification.base import VerificationRule
-from smart_speed.verification.block import BlockVerification
-from smart_speed.verification.greedy import GreedyMatch
-from smart_speed.verification.speculative import SpeculativeSampling
-
-_RULES: Mapping[str, Callable[[], VerificationRule]] = {
-    "greedy": GreedyMatch,
-    "speculative": SpeculativeSampling,
-    "block": BlockVerification,
-}
+from smart_speed.verification.relaxed import RelaxIn
 
 
 @final
@@ -28,8 +23,8 @@ _RULES: Mapping[str, Callable[[], VerificationRule]] = {
 class EntropyConfig:
     """How to draft and how to verify.
 
-    Settings that are ``None`` take the strategy's own default. A setting that the chosen
-    strategy would not read is refused rather than ignored.
+    Settings that are ``None`` take the strategy's or the rule's own default. A setting that the
+    chosen strategy or rule would not read is refused rather than ignored.
     """
 
     strategy: str = "absolute"
@@ -49,8 +44,26 @@ class EntropyConfig:
     """Order of Rényi's entropy; ``None`` means 2."""
     entropy_top_k: int | None = None
     """Tokens that the top-k entropy keeps; ``None`` means 50."""
-    verification: Literal["auto", "greedy", "speculative", "block"] = "auto"
-    """"auto" is greedy match at temperature 0, else speculative sampling."""
+    verification: Literal[
+        "auto", "greedy", "speculative", "block", "relaxed", "easd", "typical", "fly"
+    ] = "auto"
+    """"auto" is greedy match at temperature 0, else speculative sampling. The last four are lossy:
+    they write what the verifier might not have written."""
+    theta_phase: float | None = None
+    """Nats between predictable and reasoning phases. "relaxed" reads it; with any rule, the
+    verifier's entropies are recorded where it is given."""
+    phase_hysteresis: float | None = None
+    lenience: float | None = None
+    strictness: float | None = None
+    relax_in: RelaxIn | None = None
+    easd_theta: float | None = None
+    easd_top_n: int | None = None
+    easd_overlap: float | None = None
+    typical_epsilon: float | None = None
+    typical_delta: float | None = None
+    fly_theta: float | None = None
+    fly_window: int | None = None
+    fly_full: bool | None = None
     theta_abs: float | None = None
     theta_rel: float | None = None
     floor_nats: float | None = None
@@ -70,6 +83,8 @@ class EntropyConfig:
     tiers: tuple[int, ...] | None = None
     calibration: Calibration | None = None
     """Of "calibrated" and "specdec_pp": what a profile holds."""
+    routing: Routing | None = None
+    """Of "route": what a profile of several drafters holds."""
     online: bool | None = None
     """Whether "calibrated" keeps adjusting to the text at hand."""
     options: Mapping[str, Any] | None = None
@@ -98,7 +113,24 @@ class EntropyConfig:
             check_that(
                 not unread, name, f'left out unless entropy_type is "{kind}"', getattr(self, name)
             )
+        drafts = kind_of(self.strategy).max_draft_len > 0
+        rule = "a lossless rule with a strategy that drafts nothing"
+        check_that(drafts or self.lossless, "verification", rule, self.verification)
         self.build_strategy()
+        self._rule()
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the output law is exactly the verifier's, or its only text at temperature 0."""
+        return is_lossless(self.verification)
+
+    @property
+    def phases(self) -> Phases | None:
+        """What tells phases apart, where they are asked for."""
+        read = self.verification == "relaxed" and self.relax_in != "always"
+        if self.theta_phase is None and not read:
+            return None
+        return Phases(**(dict(PHASE_SETTINGS) | self._given(PHASE_SETTINGS)))
 
     @property
     def draft_cap(self) -> int:
@@ -120,11 +152,7 @@ class EntropyConfig:
                 the strategy would not read.
         """
         kind = kind_of(self.strategy)
-        given = {
-            name: getattr(self, name)
-            for name in _STRATEGY_SETTINGS
-            if getattr(self, name) is not None
-        }
+        given = self._given(_STRATEGY_SETTINGS)
         reads = kind.settings()
         for name, value in given.items():
             if name not in reads:
@@ -155,17 +183,41 @@ class EntropyConfig:
 
         Raises:
             ConfigError: If greedy match is asked for at another temperature: it would not be
-                lossless there.
+                lossless there; or a rule stricter than exact at temperature 0, where there is none.
         """
         if self.verification == "auto":
-            return GreedyMatch() if greedy else SpeculativeSampling()
+            return RULES["greedy" if greedy else "speculative"].build()
         check_that(
             greedy or self.verification != "greedy",
             "verification",
             '"speculative", "block" or "auto" above temperature 0',
             self.verification,
         )
-        return _RULES[self.verification]()
+        strict = greedy and self.strictness not in (None, 1)
+        check_that(not strict, "strictness", "1 at temperature 0", self.strictness)
+        return self._rule()
+
+    def _given(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return those of some settings that are not left to their defaults."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def _rule(self) -> VerificationRule:
+        """Return the rule that is named with its settings, the exact test for "auto"."""
+        name, given = self.verification, self._given(_RULE_SETTINGS)
+        reads = {*settings_read_by(name)}
+        if self.relax_in == "always":  # there is one phase
+            reads -= {"strictness", *PHASE_SETTINGS}
+        if self.phases:
+            reads |= {*PHASE_SETTINGS}
+        for key, value in given.items():
+            if key not in reads:
+                raise ConfigError(
+                    f"{key} must be left out with verification {name!r}, which does not read it, "
+                    f"got {value!r}; {', '.join(readers_of(key))} would."
+                )
+        kind = RULES["speculative" if name == "auto" else name]
+        wanted = {**kind.settings, **given}
+        return kind.build(**{key: wanted[key] for key in kind.settings})
 
     def build_measure(self) -> Callable[[Scores], LawFacts]:
         """Return the function that measures a draft law."""
@@ -177,14 +229,20 @@ class EntropyConfig:
 
     @property
     def name(self) -> str:
-        """A word for records and tables: the strategy, and the cap where it is the point."""
-        return f"fixed-{self.draft_cap}" if self.strategy == "fixed" else self.strategy
+        """A word for records and tables: the strategy, the cap where it is the point, a lossy rule.
+
+        The rule stands behind an "@".
+        """
+        drafting = f"fixed-{self.draft_cap}" if self.strategy == "fixed" else self.strategy
+        return drafting if self.lossless else f"{drafting}@{self.verification}"
 
     def resolved(self) -> dict[str, Any]:
         """Return every setting that is in force, defaults included, for a manifest."""
         kind = kind_of(self.strategy)
         given = {key: value for key in _FIELDS if (value := getattr(self, key)) is not None}
-        defaults = kind.settings()
+        defaults = {**kind.settings(), **settings_read_by(self.verification)}
+        if self.phases:
+            defaults |= PHASE_SETTINGS
         defaults["max_draft_len"] = self.draft_cap
         defaults["stop_placement"] = kind.stop_placement
         if self.entropy_type == "renyi":
@@ -192,8 +250,9 @@ class EntropyConfig:
         if self.entropy_type == "topk":
             defaults["entropy_top_k"] = _TOP_K
         found = {key: val for key, val in (defaults | given).items() if key not in kind.ignores}
-        if self.calibration is not None:
-            found["calibration"] = self.calibration.to_json()
+        for name in _LEARNED:
+            if (learned := getattr(self, name)) is not None:
+                found[name] = learned.to_json()
         return found
 
     @classmethod
@@ -210,8 +269,8 @@ class EntropyConfig:
         values: dict[str, Any] = {}
         hints = get_type_hints(cls)
         for key, value in settings.items():
-            if key == "calibration" and isinstance(value, Mapping):
-                values[key] = Calibration.from_json(value)
+            if key in _LEARNED and isinstance(value, Mapping):
+                values[key] = _LEARNED[key](value)
                 continue
             values[key] = tuple(value) if isinstance(value, list) else value
             kinds = [kind for kind in _KINDS if kind in (hints[key], *get_args(hints[key]))]
@@ -223,14 +282,21 @@ class EntropyConfig:
 
 
 _DEFAULTS = {item.name: item.default for item in dataclasses.fields(EntropyConfig)}
+_LEARNED: Mapping[str, Callable[[Any], Any]] = {
+    "calibration": Calibration.from_json,
+    "routing": Routing.from_json,
+}
+"""What is read from JSON objects."""
 _KINDS = {str: "a word", bool: "true or false", int: "a whole number", float: "a number"}
 _RENYI_ORDER = 2.0
 _TOP_K = 50
 _FIELDS = tuple(item.name for item in dataclasses.fields(EntropyConfig))
+_RULE_SETTINGS = _FIELDS[_FIELDS.index("theta_phase") : _FIELDS.index("theta_abs")]
 _STRATEGY_SETTINGS = _FIELDS[_FIELDS.index("theta_abs") :]
 _CHOICES = {
     "stop_placement": (None, "after", "before"),
     "entropy_type": ("shannon", "renyi", "topk"),
     "entropy_of": ("raw", "sampled"),
-    "verification": ("auto", *_RULES),
+    "verification": ("auto", *RULES),
+    "relax_in": (None, *get_args(RelaxIn)),
 }

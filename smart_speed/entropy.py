@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from smart_speed.errors import NonFiniteError, check_that
-from smart_speed.laws import Array, Scores, wide
+from smart_speed.laws import Array, Glance, Law, Scores, wide
 
 EntropyType = Literal["shannon", "renyi", "topk"]
 
@@ -124,7 +124,7 @@ def largest(values: Float[Array, "*batch vocab"], k: int) -> Float[Array, "*batc
 
 
 @np.errstate(invalid="ignore")
-def _shannon_facts(scores: Scores) -> LawFacts:
+def shannon_facts(scores: Scores) -> LawFacts:
     """Measure Shannon entropy and top probability in one pass: the likeliest weight is 1."""
     logits = wide(scores.logits)
     xp = array_api_compat.array_namespace(logits)
@@ -135,6 +135,39 @@ def _shannon_facts(scores: Scores) -> LawFacts:
     if math.isnan(mean):  # 0 times -inf, if not worse; clipping is a pass that few laws need
         mean = float(xp.vecdot(weights, xp.clip(shifted, min=_NO_CHANCE))) / total
     return LawFacts(_checked(math.log(total) - mean), 1 / total)
+
+
+def raw_entropy(scores: Scores) -> float:
+    """Return the Shannon entropy of raw scores, in nats.
+
+    Raises:
+        NonFiniteError: If they are not a law.
+    """
+    return shannon_facts(scores).entropy_nats
+
+
+def law_entropy(law: Law) -> float:
+    """Return the Shannon entropy of a law, in nats."""
+    probs = wide(law.probs)
+    xp = array_api_compat.array_namespace(probs)
+    logs = xp.log(xp.where(probs > 0, probs, xp.ones_like(probs)))
+    return max(-float(xp.vecdot(probs, logs)), 0.0)
+
+
+def top_tokens(scores: Scores, number: int) -> frozenset[int]:
+    """Return the likeliest tokens, all where there are no more; ties are broken in any way."""
+    logits = wide(scores.logits)
+    kept = min(number, logits.shape[0])
+    xp = array_api_compat.array_namespace(logits)
+    threshold = xp.min(largest(logits, kept))
+    above, level = xp.nonzero(logits > threshold)[0], xp.nonzero(logits == threshold)[0]
+    indices = [*above.tolist(), *level.tolist()][:kept]
+    return frozenset(scores.token_at(index) for index in indices)
+
+
+def glance_at(scores: Scores, number: int) -> Glance:
+    """Return what a rule reads of a raw draft law, with so many of its likeliest tokens."""
+    return Glance(raw_entropy(scores), top_tokens(scores, number))
 
 
 def _checked(entropy_nats: float) -> float:
@@ -158,13 +191,13 @@ def facts_measure(kind: EntropyType, *, order: float, k: int) -> Callable[[Score
         A function from scores to facts; it raises ``NonFiniteError`` for a law that is none.
     """
     if kind == "shannon":
-        return _shannon_facts
+        return shannon_facts
 
     def measure(scores: Scores) -> LawFacts:
         logits = scores.logits
         by_kind = (
             renyi_entropy(logits, order=order) if kind == "renyi" else topk_entropy(logits, k=k)
         )
-        return LawFacts(_checked(float(by_kind)), _shannon_facts(scores).top_prob)
+        return LawFacts(_checked(float(by_kind)), shannon_facts(scores).top_prob)
 
     return measure

@@ -5,11 +5,12 @@ Formulas stand once, in ``smart_speed.metrics``; docs/metrics.md works them by h
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
+from smart_speed.checks.sandbox import run_program
 from smart_speed.errors import unknown_name
 from smart_speed.metrics.answers import (
     by_condition,
@@ -19,6 +20,7 @@ from smart_speed.metrics.answers import (
     shared_answers,
     usual_answers,
 )
+from smart_speed.metrics.fidelity import beside, exact_partner, fidelity_figures
 from smart_speed.metrics.figures import condition_figures
 from smart_speed.metrics.intervals import Interval, bootstrap, bootstrap_mean, ratio_of_medians
 from smart_speed.metrics.rates import (
@@ -44,7 +46,16 @@ from smart_speed.metrics.speed import (
     mean_speedup,
     speedup,
 )
-from smart_speed.run_folder import Answer, Role, RunManifest, read_answers, read_manifest
+from smart_speed.metrics.task_scores import Checker, checker_of, task_scores
+from smart_speed.run_folder import (
+    Answer,
+    Role,
+    RunManifest,
+    read_answers,
+    read_manifest,
+    read_outcomes,
+    write_outcomes,
+)
 
 __all__ = [
     "Interval",
@@ -64,6 +75,7 @@ __all__ = [
     "mean_speedup",
     "overhead_share",
     "ratio_of_medians",
+    "run_programs",
     "speedup",
     "strategy_share",
     "time_per_output_token_s",
@@ -94,8 +106,19 @@ def evaluate_run(
                       "conditions": {NAME: {"num_compared", "num_same", "num_left_out",
                           "differences": [{"prompt_id", "task", "turn", "repeat", "position",
                                            "tokens": [PLAIN'S, ITS OWN]}]}}},
+         "fidelity": {"exact_text": NAME, "texts_compared",
+                      "conditions": {NAME: {"exact_partner": NAME, "overall": FIDELITY,
+                                            "by_task": {TASK: FIDELITY}}}},
+         "task_scores": {"num_programs_to_run",
+                         "conditions": {NAME: {TASK: {"num_checked", "num_right",
+                                                      "score": INTERVAL}}}},
          "failures": {"num_failed", "answers": [{"condition", "prompt_id", "task", "turn",
                                                  "repeat", "error"}]}}
+
+    "fidelity" has the lossy conditions alone; FIDELITY is the document of
+    ``smart_speed.metrics.fidelity.fidelity_figures``. Answers are checked where their prompts come
+    with what makes them right; programs in them only once ``smart-speed evaluate --run-code`` has
+    run them.
 
     FIGURES is the document of ``smart_speed.metrics.figures.condition_figures``, with two more:
     "speedup_over_plain" and "speedup_over_fixed_best", each an INTERVAL. Those of "overall" are the
@@ -133,6 +156,7 @@ def evaluate_run(
     )
     answered = [each for each in looked_at if each.record.status == "ok"]
     failed = [each for each in looked_at if each.record.status == "error"]
+    checker = checker_of(manifest, read_outcomes(folder))
     return {
         "schema": SCHEMA,
         "run": {
@@ -151,8 +175,41 @@ def evaluate_run(
             for name, info in manifest.conditions.items()
         },
         "identity": sameness_of(manifest, by_condition(answered, manifest.conditions)).to_json(),
+        "fidelity": _fidelity(manifest, compared, checker),
+        "task_scores": {
+            "num_programs_to_run": len(checker.programs(usual)),
+            "conditions": task_scores(compared.answers, compared.tasks, checker),
+        },
         "failures": {"num_failed": len(failed), "answers": [_failure(each) for each in failed]},
     }
+
+
+def run_programs(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> int:
+    """Run the programs in a run's answers against their tests, and keep what came of it.
+
+    Each runs in a process of its own, within limits (``smart_speed.checks.sandbox``, which says
+    why that is no security boundary). What was run before is not run again.
+
+    Args:
+        folder: Of the run.
+        progress: Called with programs run and programs in all.
+
+    Returns:
+        How many were run.
+
+    Raises:
+        ConfigError: If the folder holds no run, or the system knows no limits.
+        OutputError: If the outcomes cannot be written.
+    """
+    outcomes = read_outcomes(folder)
+    checker = checker_of(read_manifest(folder), outcomes)
+    programs = checker.programs(usual_answers(read_answers(folder)))
+    for done, (key, program) in enumerate(programs.items(), 1):
+        outcomes[key] = run_program(program).passed
+        write_outcomes(folder, outcomes)
+        if progress:
+            progress(done, len(programs))
+    return len(programs)
 
 
 @final
@@ -232,6 +289,34 @@ def _about(
 def _name_of(manifest: RunManifest, role: Role) -> str | None:
     """Return the first condition of a role."""
     return next((name for name, info in manifest.conditions.items() if info.role == role), None)
+
+
+def _fidelity(manifest: RunManifest, compared: _Compared, checker: Checker) -> dict[str, Any]:
+    """Set every lossy condition beside the exact text, and beside the same drafts kept exact."""
+    exact, same_texts = compared.baselines["plain"], _is_greedy(manifest)
+    found: dict[str, Any] = {}
+    for name, info in manifest.conditions.items():
+        if info.lossless:
+            continue
+        partner = exact_partner(name, manifest.conditions)
+        own, text, timed = (
+            by_task(compared.answers[each] if each else [], compared.tasks)
+            for each in (name, exact or partner, partner)
+        )
+        tables = {
+            task: beside(own[task], text[task], timed[task], checker.is_right, texts=same_texts)
+            for task in compared.tasks
+        }
+        found[name] = {
+            "exact_partner": partner,
+            "overall": fidelity_figures(list(tables.values())),
+            "by_task": {task: fidelity_figures([each]) for task, each in tables.items()},
+        }
+    return {"exact_text": exact, "texts_compared": same_texts, "conditions": found}
+
+
+def _is_greedy(manifest: RunManifest) -> bool:
+    return not manifest.sampling.get("temperature", 0) > 0
 
 
 def _failure(answer: Answer) -> dict[str, Any]:

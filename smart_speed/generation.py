@@ -9,6 +9,7 @@ from smart_speed.ending import OutputText
 from smart_speed.laws import Chance
 from smart_speed.records import FinishReason, RoundRecord, SequenceRecord
 from smart_speed.sampling import Sampling
+from smart_speed.verification.base import GlancingRule, VerificationRule
 
 
 @final
@@ -23,6 +24,12 @@ class Job:
     sampling: Sampling
     output: OutputText
     chance: Chance
+    rule: VerificationRule
+
+    @property
+    def glance_len(self) -> int:
+        """How many of the drafter's likeliest tokens the rule reads."""
+        return self.rule.glance_len if isinstance(self.rule, GlancingRule) else 0
 
     @property
     def budget(self) -> int:

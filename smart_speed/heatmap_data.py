@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from smart_speed import evaluation
 from smart_speed.draft_passes import DraftPass
 from smart_speed.errors import check_that
 from smart_speed.generation import Result, Round
+from smart_speed.phases import Phase, Phases
 from smart_speed.records import RoundRecord, SequenceRecord
 from smart_speed.reporting.heatmap import (
     BROKEN,
@@ -32,6 +34,7 @@ def heatmap_of(
     prompt: str,
     decode: Decode,
     passes: Sequence[DraftPass] | None = None,
+    phases: Phases | None = None,
     title: str = "What the drafter was sure of",
     facts: Mapping[str, str] | None = None,
 ) -> Heatmap:
@@ -43,6 +46,8 @@ def heatmap_of(
         decode: The tokenizer's own: tokens to text, broken characters as U+FFFD.
         passes: What a ``RecordingDrafter`` remembers of this answer; ``None`` leaves the
             candidates out.
+        phases: What tells phases apart, to shade them; where the record holds no entropies of the
+            verifier, nothing is shaded.
         title: Heading of the page.
         facts: Rows for the table of facts, beside or instead of those counted here.
 
@@ -51,11 +56,18 @@ def heatmap_of(
     """
     speller = _Speller(decode)
     thoughts = _thoughts_by_round(result, passes)
+    entropies = [nats for turn in result.rounds for nats in turn.record.verifier_entropies_nats]
+    along = phases.phases_along(entropies) if phases else []
     tokens = [
         token
         for number, turn in enumerate(result.rounds, start=1)
         for token in _tokens(number, turn, thoughts[number - 1], speller)
     ]
+    if along:
+        tokens = [
+            replace(token, phase=phase, verifier_nats=nats)
+            for token, phase, nats in zip(tokens, along, entropies, strict=True)
+        ]
     cut = len(result.text)
     pieces = []
     start = 0
@@ -70,7 +82,11 @@ def heatmap_of(
         prompt=prompt,
         pieces=tuple(pieces),
         rounds=tuple(_round(turn.record) for turn in result.rounds),
-        facts={**_facts(result.record, recorded=bool(passes)), **(facts or {})},
+        facts={
+            **_facts(result.record, recorded=bool(passes)),
+            **(_facts_of_phases(phases, along) if phases and along else {}),
+            **(facts or {}),
+        },
     )
 
 
@@ -177,7 +193,7 @@ def _facts(record: SequenceRecord, *, recorded: bool) -> dict[str, str]:
     share, mean = evaluation.acceptance_rate([record]), evaluation.mean_emitted_len([record])
     speed = evaluation.tokens_per_decode_s([record])
     return {
-        "Strategy": record.condition,
+        "Strategy": record.condition if record.lossless else f"{record.condition} (lossy)",
         "Tokens": str(record.output_len),
         "Rounds": str(len(record.rounds)),
         "Mean emitted per round": "–" if math.isnan(mean) else f"{mean:.2f}",
@@ -186,4 +202,13 @@ def _facts(record: SequenceRecord, *, recorded: bool) -> dict[str, str]:
         "Speed while recording" if recorded else "Speed": "–"
         if math.isnan(speed)
         else f"{speed:.1f} tokens/s",
+    }
+
+
+def _facts_of_phases(phases: Phases, along: Sequence[Phase]) -> dict[str, str]:
+    share = along.count("predictable") / len(along)
+    changes = sum(one != other for one, other in pairwise(along))
+    return {
+        "Predictable": f"{share:.0%} of tokens, {changes + 1} phases",
+        "Phases part at": f"{phases.theta_phase:g} nats ± {phases.phase_hysteresis:.0%}",
     }

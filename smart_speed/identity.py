@@ -7,10 +7,11 @@ import hashlib
 from pathlib import Path
 
 from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.routed import PREFIX, RoutedDrafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.engines.embedded import embedded_model
 from smart_speed.engines.vocabulary import vocabulary_fingerprint
-from smart_speed.loading import BLENDED, DEFAULT_DRAFTER, shipped_drafters
+from smart_speed.loading import BLENDED, DEFAULT_DRAFTER, routed_names, shipped_drafters
 
 _WHOLE = 8 << 20
 _SAMPLE = 1 << 16
@@ -46,6 +47,9 @@ def drafter_id(name: str, drafter: Drafter, verifier: str) -> str:
         name = DEFAULT_DRAFTER if drafter.name == DEFAULT_DRAFTER else drafter.name
     if name == "ngram":
         return name
+    if isinstance(drafter, RoutedDrafter):
+        parts = zip(routed_names(name), drafter.drafters, strict=True)
+        return PREFIX + ",".join(drafter_id(each, part, verifier) for each, part in parts)
     if name.endswith(BLENDED):
         return drafter_id(name.removesuffix(BLENDED), drafter, verifier) + BLENDED
     if name.startswith("layers:"):

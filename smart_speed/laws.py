@@ -10,7 +10,7 @@ scalars that a decision needs cross to Python.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import array_api_compat
 import array_api_compat.numpy  # now, rather than inside the first round that is timed
@@ -74,6 +74,11 @@ class Law:
         inside = index < self.ids.shape[0] and int(self.ids[index]) == token
         return float(self.probs[index]) if inside else 0.0
 
+    @property
+    def top_prob(self) -> float:
+        """Probability of the likeliest token."""
+        return float(array_api_compat.array_namespace(self.probs).max(self.probs))
+
     def _aligned(self, other: "Law") -> Array:
         """Return ``other``'s probabilities of this law's entries."""
         xp = array_api_compat.array_namespace(self.probs)
@@ -125,6 +130,15 @@ def softmax(scores: Scores) -> Law:
     return Law(weights / xp.sum(weights), scores.ids)
 
 
+class Glance(NamedTuple):
+    """What a verification rule may want to know of a raw draft law."""
+
+    entropy_nats: float
+    """Shannon's."""
+    top_tokens: frozenset[int]
+    """The likeliest, as many as the rule reads; all where there are no more."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -135,6 +149,8 @@ class Proposal:
 
     tokens: Sequence[int]
     laws: Sequence[Law]
+    glances: Sequence[Glance] = ()
+    """One for each token where the rule reads them, else none."""
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.blend import BlendDrafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
+from smart_speed.drafters.routed import PREFIX, RoutedDrafter
 from smart_speed.engines.base import EngineName, LoadedModel
 from smart_speed.engines.embedded import embedded_model
 from smart_speed.engines.vocabulary import vocabulary_fingerprint
@@ -184,7 +185,8 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
     Args:
         name: "ngram"; "layers:N" for the verifier's own first N layers; one of
             ``shipped_drafters()``; a folder, GGUF file or hub id; any of these but "ngram" followed
-            by "+ngram", for the two blended; or "default": ``DEFAULT_DRAFTER`` for verifiers of the
+            by "+ngram", for the two blended; "route:" and several of all these, separated by
+            commas, for whoever is chosen before each round; or "default": ``DEFAULT_DRAFTER`` for verifiers of the
             vocabulary that it was made for, else "ngram".
         verifier: Whose vocabulary it must share, or have a part of.
         options: How to load it. A shipped drafter runs on the verifier's engine, in its own
@@ -194,6 +196,7 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
         VocabularyError: If the models disagree on a token.
         ModelError: If there is no such model, it cannot be used, or its files are not those that
             its manifest names.
+        ConfigError: If a drafter to choose among is named twice, or chooses itself.
     """
     if name == "default" and verifier.engine != "toy":
         if DEFAULT_DRAFTER.removesuffix(BLENDED) not in shipped_drafters():
@@ -204,6 +207,10 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
             return NgramDrafter()
     if name == "ngram":
         return NgramDrafter()
+    if name.startswith(PREFIX):
+        return RoutedDrafter(
+            {each: load_drafter(each, verifier, options) for each in routed_names(name)}
+        )
     if name.endswith(BLENDED):
         return BlendDrafter(load_drafter(name.removesuffix(BLENDED), verifier, options))
     if name.startswith("layers:"):
@@ -217,9 +224,22 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
     except ModelError as error:
         if type(error) is not ModelError or not _could_be_a_name(name):
             raise
-        known = ", ".join(["default", "layers:N", "ngram", *shipped_drafters()])
+        known = ", ".join(["default", "layers:N", "ngram", "route:A,B", *shipped_drafters()])
         said = str(error).rstrip(".")
         raise ModelError(f"{said}; drafters that go by a name are {known}.") from error
+
+
+def routed_names(name: str) -> list[str]:
+    """Return the drafters that a name beginning with "route:" chooses among.
+
+    Raises:
+        ConfigError: If one is named twice, has no name, or chooses among others itself.
+    """
+    names = [each.strip() for each in name.removeprefix(PREFIX).split(",")]
+    alone = all(each and not each.startswith(PREFIX) for each in names)
+    check_that(alone, "drafter", "route: and the names of drafters, as in route:ngram,nano", name)
+    check_that(len(set(names)) == len(names), "drafter", "made of drafters named once each", name)
+    return names
 
 
 def _load_model_drafter(path: str, verifier: LoadedModel, options: LoadOptions) -> Drafter:

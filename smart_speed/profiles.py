@@ -11,12 +11,16 @@ from typing import Any, NamedTuple, final
 
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.files import parse_json, whole, writing
+from smart_speed.rules import settings_read_by
 from smart_speed.sampling import Sampling
 from smart_speed.strategies import STRATEGIES
 
 SCHEMA = 1
 _MODELS = ("verifier", "drafter")
-_LEARNED = ("smart_speed", "machine", "measured", "strategies", "split", "fit", "predicted")
+_LEARNED = (
+    "smart_speed", "machine", "measured", "strategies", "split", "fit", "predicted",
+    "phases", "leniency",
+)  # fmt: skip
 _KEYS = ("schema", *_MODELS, "engine", "sampling", "config", *_LEARNED)
 _LAW = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 """Settings of sampling that change what drafts are accepted."""
@@ -44,7 +48,8 @@ class Profile:
     sampling: Mapping[str, Any] | None = None
     """What was asked of ``Sampling`` when it was made."""
     learned: Mapping[str, Any] = field(default_factory=dict)
-    """The rest: machine, measured costs, settings of every strategy, split, fit, predictions."""
+    """The rest: machine, measured costs, settings of every strategy, split, fit, predictions, what
+    tells phases apart, and what leniency gains and loses."""
 
     def check_models(self, *, engine: str, verifier: str, drafter: str) -> None:
         """Refuse a profile that was made for something else.
@@ -97,6 +102,23 @@ class Profile:
     def decoding_settings(self, strategy: str) -> Mapping[str, Any]:
         """Return what a strategy decodes with: where nothing was learned for it, what it shares."""
         return self.settings_of(strategy) or shared_settings(strategy, self.config)
+
+    @property
+    def phase_settings(self) -> Mapping[str, Any]:
+        """What tells phases apart, as it was learned; nothing if it was not."""
+        learned: Mapping[str, Any] = self.learned.get("phases", {}).get("settings", {})
+        return learned
+
+    def with_phases(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings with what was learned of phases, where they name a rule that reads it.
+
+        Args:
+            settings: Of ``EntropyConfig``; what they say of phases themselves goes first.
+        """
+        one_phase = settings.get("relax_in") == "always"
+        reads = () if one_phase else settings_read_by(settings.get("verification", "auto"))
+        learned = {key: val for key, val in self.phase_settings.items() if key in reads}
+        return {**learned, **settings}
 
     @property
     def learned_on(self) -> LearnedOn:

@@ -7,7 +7,7 @@ Every rate is a function in ``smart_speed.evaluation``. A failure is a record to
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from smart_speed.errors import ConfigError
 
@@ -15,6 +15,17 @@ SCHEMA = 1
 """Version of the JSON written here; readers refuse any other."""
 
 FinishReason = Literal["eos", "stop", "length", "context", "interrupted"]
+
+
+class TextScore(NamedTuple):
+    """What the verifier makes of an output, by its raw law (temperature 1) at each position."""
+
+    num_tokens: int
+    log_likelihood: float
+    """Sum of the tokens' log-probabilities, in nats; at most 0."""
+    entropy_nats: float
+    """Sum of the laws' entropies: what a token drawn from the law would cost on average, where
+    the text's own token costs minus its log-probability."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +57,27 @@ class RoundRecord:
     """Seconds in the verifier pass."""
     round_s: float
     """Seconds of the whole round, everything included."""
+    inexact_len: int = 0
+    """Emitted tokens on which the exact test would have decided otherwise: kept against it by a
+    relaxed rule, or rejected against it by a stricter one. 0 of every lossless rule."""
+    verifier_entropies_nats: tuple[float, ...] = ()
+    """Shannon entropy of the verifier's raw law of each emitted token; empty where it was not
+    asked for."""
+    drafter: str = ""
+    """Who was chosen to draft, "none" if nobody; empty where there was no choice."""
 
     def __post_init__(self) -> None:
         assert 0 <= self.accepted_len <= self.draft_len <= len(self.entropies_nats)
         assert len(self.top_probs) == len(self.entropies_nats)
         assert 0 < self.emitted_len <= self.accepted_len + 1
+        assert 0 <= self.inexact_len <= min(self.emitted_len, self.draft_len)
+        assert len(self.verifier_entropies_nats) in (0, self.emitted_len)
 
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(RoundRecord))
+_LISTS = ("entropies_nats", "top_probs", "verifier_entropies_nats")
+_OPTIONAL = ("inexact_len", "verifier_entropies_nats", "drafter")
+"""Columns that are left out where no round has anything to say, as in all older records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +116,9 @@ class SequenceRecord:
             if field.name != "rounds"
         }
         columns = {name: [getattr(record, name) for record in self.rounds] for name in _COLUMNS}
+        for name in _OPTIONAL:
+            if not any(columns[name]):
+                del columns[name]
         return {"schema": SCHEMA, **flat, "rounds": columns}
 
     def to_line(self) -> str:
@@ -110,8 +137,9 @@ class SequenceRecord:
             raise ConfigError(f"schema of a record must be {SCHEMA}, got {schema!r}.")
         try:
             columns = dict(values.pop("rounds"))
-            for name in ("entropies_nats", "top_probs"):
-                columns[name] = [tuple(row) for row in columns[name]]
+            for name in _LISTS:
+                if name in columns or name not in _OPTIONAL:
+                    columns[name] = [tuple(row) for row in columns[name]]
             rows = zip(*columns.values(), strict=True)
             rounds = tuple(RoundRecord(**dict(zip(columns, row, strict=True))) for row in rows)
             return cls(**values, rounds=rounds)

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, final, get_args
 
+from smart_speed.checks.answer_check import AnswerCheck
 from smart_speed.errors import ConfigError, check_that, unknown_name
 from smart_speed.files import parse_json, whole, writing
-from smart_speed.records import SequenceRecord
+from smart_speed.records import SequenceRecord, TextScore
 
 SCHEMA = 1
 """Version of the files written here; readers refuse any other."""
@@ -23,13 +24,18 @@ MANIFEST_NAME = "run.json"
 ANSWERS_NAME = "sequences.jsonl"
 CALIBRATION_NAME = "calibration"
 """Folder inside a run: what ``smart-speed calibrate`` wrote for it, the profile among it."""
+OUTCOMES_NAME = "outcomes.json"
+"""Which programs in answers passed their tests, by the sha256 of the program."""
 PARTINGS_NAME = "partings.json"
 TRACES_NAME = "traces"
 """Folder inside a run: traces of the prompts that were answered, for replay and the oracle."""
 
-Role = Literal["plain", "fixed", "tuned-fixed", "entropy", "rival", "calibrated", "ablation"]
+Role = Literal[
+    "plain", "fixed", "tuned-fixed", "entropy", "rival", "calibrated", "ablation", "lossy"
+]
 """What a condition is there for. "plain" decodes without drafts; "fixed" is a standard draft
-length; "tuned-fixed" the one that was best on the calibration prompts."""
+length; "tuned-fixed" the one that was best on the calibration prompts; "lossy" accepts what the
+verifier would not have written."""
 
 
 @final
@@ -59,6 +65,14 @@ class PromptInfo:
     prompt_id: str
     task: str
     num_turns: int = 1
+    check: AnswerCheck | None = None
+    """What makes its answer right; ``None`` where that cannot be checked."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "PromptInfo":
+        """Read the fields as JSON values."""
+        check = values.get("check")
+        return cls(**{**values, "check": AnswerCheck(**check) if check else None})
 
 
 @final
@@ -106,7 +120,7 @@ class RunManifest:
             values["conditions"] = {
                 name: ConditionInfo(**each) for name, each in values["conditions"].items()
             }
-            values["prompts"] = tuple(PromptInfo(**each) for each in values["prompts"])
+            values["prompts"] = tuple(PromptInfo.from_json(each) for each in values["prompts"])
             values["calibration_prompt_ids"] = tuple(values["calibration_prompt_ids"])
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
@@ -165,6 +179,10 @@ class Answer:
     """Which machine it was timed on: a hash of its facts, the same for the same machine."""
     peak_memory_bytes: int | None = None
     """Most memory that the process had held by the end of it; ``None`` where unknown."""
+    text: str | None = None
+    """The output as a text; ``None`` in runs made before it was kept."""
+    score: TextScore | None = None
+    """What the verifier makes of the output; ``None`` where that was not asked for."""
 
     @property
     def key(self) -> AnswerKey:
@@ -174,8 +192,11 @@ class Answer:
     def to_line(self) -> str:
         """Return it as one line of JSON, without the line's end."""
         own = {
-            each.name: getattr(self, each.name) for each in fields(self) if each.name != "record"
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in ("record", "score")
         }
+        own["score"] = self.score._asdict() if self.score else None
         document = {"schema": SCHEMA, **own, "record": self.record.to_json()}
         return json.dumps(document, allow_nan=False)
 
@@ -195,7 +216,12 @@ class Answer:
         check_that(schema == SCHEMA, f"schema of {source}", str(SCHEMA), schema)
         try:
             record = SequenceRecord.from_json(values.pop("record"))
-            return cls(**(values | {"tokens": tuple(values["tokens"])}), record=record)
+            score = values.pop("score", None)
+            return cls(
+                **(values | {"tokens": tuple(values["tokens"])}),
+                record=record,
+                score=TextScore(**score) if score else None,
+            )
         except (KeyError, TypeError) as error:
             names = ", ".join(each.name for each in fields(cls))
             raise ConfigError(f"{source} must be made of {names}: {error}.") from error
@@ -233,6 +259,36 @@ def read_answers(folder: Path) -> list[Answer]:
     """
     by_key = {each.key: each for each in _read_lines(folder / ANSWERS_NAME)}
     return list(by_key.values())
+
+
+def read_outcomes(folder: Path) -> dict[str, bool]:
+    """Return which programs passed their tests; none if none were run.
+
+    Raises:
+        ConfigError: If the file is none that was written here.
+    """
+    path = folder / OUTCOMES_NAME
+    if not path.is_file():
+        return {}
+    try:
+        document = parse_json(path.read_text(encoding="utf-8"))
+        passed: dict[str, bool] = document["passed"]
+        known = document["schema"] == SCHEMA and {True, False}.issuperset(passed.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{str(path)!r} must hold outcomes of programs: {error}.") from error
+    check_that(known, str(path), f"outcomes of programs, of schema {SCHEMA}", document["schema"])
+    return passed
+
+
+def write_outcomes(folder: Path, passed: Mapping[str, bool]) -> None:
+    """Write which programs passed their tests, whole or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with writing("Outcomes", folder), whole(folder / OUTCOMES_NAME) as part:
+        text = json.dumps({"schema": SCHEMA, "passed": dict(passed)}, indent=1)
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def read_partings(folder: Path) -> dict[Place, Parting]:

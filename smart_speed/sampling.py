@@ -116,6 +116,16 @@ class Sampling:
             )
         return law
 
+    def graded(self, scores: Scores, context: Iterable[int]) -> Law:
+        """Return the law that tells good tokens from bad ones; arguments as for ``shape``.
+
+        That of ``law``, except at temperature 0, where that is one token: there the law of
+        temperature 1.
+        """
+        if self.greedy:
+            return softmax(self._penalised(scores, context))
+        return self.law(scores, context)
+
 
 @np.errstate(invalid="ignore", over="ignore")
 def _tempered(scores: Scores, temperature: float) -> Scores:

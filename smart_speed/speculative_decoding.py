@@ -4,25 +4,26 @@ import importlib
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, final
 
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter, NoDrafter
 from smart_speed.drafters.model import ModelDrafter
+from smart_speed.drafters.router import Router
 from smart_speed.ending import OutputText
 from smart_speed.engines.base import LoadedModel, read_ahead
-from smart_speed.entropy import LawFacts
+from smart_speed.entropy import LawFacts, glance_at
 from smart_speed.errors import ConfigError, SmartSpeedError, check_that
 from smart_speed.generation import Generation, Job, Result, Round
-from smart_speed.laws import Array, Chance, Law, Proposal, Scores, SeededChance
+from smart_speed.laws import Chance, Glance, Law, Proposal, Scores, SeededChance
 from smart_speed.prompting import Prompt, encode_prompt
 from smart_speed.records import RoundRecord, SequenceRecord
 from smart_speed.sampling import Sampling
 from smart_speed.stopping.base import DraftView, SendingStrategy, StoppingStrategy
 from smart_speed.stopwatch import Stopwatch
-from smart_speed.verification.base import TargetLaws
+from smart_speed.target_laws import VerifierLaws
 
 __all__ = ["EntropyBasedSpeculativeDecoder", "EntropyConfig", "Generation", "Result", "Round"]
 
@@ -65,7 +66,8 @@ class EntropyBasedSpeculativeDecoder:
 
         Raises:
             VocabularyError: If the models disagree on any token.
-            ConfigError: If there is no drafter and the strategy is not "plain".
+            ConfigError: If there is no drafter and the strategy is not "plain", or the strategy
+                chooses among other drafters than there are.
         """
         self.config = config or EntropyConfig(strategy="absolute" if drafter else "plain")
         plain = self.config.draft_cap == 0
@@ -79,6 +81,7 @@ class EntropyBasedSpeculativeDecoder:
         self.drafter: Drafter = NoDrafter() if drafter is None or plain else drafter
         self._strategy = strategy or self.config.build_strategy()
         self._sender = self._strategy if isinstance(self._strategy, SendingStrategy) else None
+        self._router = Router.of(self._strategy, self.drafter)
         self._measure = self.config.build_measure()
         # Looked up once: a plug-in's defaults are found by searching what is installed.
         self._draft_cap = self.config.draft_cap
@@ -162,6 +165,8 @@ class EntropyBasedSpeculativeDecoder:
         self._text = text
         reused_len = read_ahead(self.verifier.model, text)
         self.drafter.prefill(text)
+        if self._router:
+            self._router.prefill(text)
         opening = SequenceRecord(
             condition=condition or self.config.name,
             prompt_id=prompt_id,
@@ -183,6 +188,7 @@ class EntropyBasedSpeculativeDecoder:
             sampling=sampling,
             output=OutputText(self.verifier.tokenizer, sampling),
             chance=chance or SeededChance(sampling.seed, zlib.crc32(prompt_id.encode())),
+            rule=rule,
         )
         return Generation(
             self._rounds_or_forget(job),
@@ -212,7 +218,7 @@ class EntropyBasedSpeculativeDecoder:
     def _rounds(self, job: Job) -> Iterator[Round]:
         """Continue a prefilled text, round by round, until it ends."""
         text, verifier, strategy = job.text, self.verifier.model, self._strategy
-        rule = self.config.build_rule(greedy=job.sampling.greedy)
+        records_phases, judging = self.config.phases is not None, None
         state, record, finish_reason = strategy.initial_state(), None, None
         while finish_reason is None and job.budget >= 0:
             if self._text is not text or verifier.cached_tokens != text[:-1]:
@@ -222,6 +228,9 @@ class EntropyBasedSpeculativeDecoder:
                 state = strategy.after_round(state, record)
                 watch.lap("strategy_s")
             context_len = len(text)
+            if self._router:
+                state = self._router.choose(state, text)
+                watch.lap("strategy_s")
             draft = self._draft(job, state, watch)
             proposed = draft.proposal.tokens
 
@@ -229,13 +238,20 @@ class EntropyBasedSpeculativeDecoder:
             unseen = [*text[verifier.cached_len :], *proposed]
             rows = verifier.feed(unseen, last=len(proposed) + 1)
             watch.lap("verifier_s")
-            target = _target_laws(job, rows, proposed)
-            verdict = rule.verify(draft.proposal, target, job.chance)
+            target = VerifierLaws(rows, job.sampling, text, proposed)
+            verdict = job.rule.verify(draft.proposal, target, job.chance, judging)
+            judging = verdict.state
             kept = [*proposed[: verdict.accepted_len], verdict.next_token]
             emitted, finish_reason = job.output.add(kept)
             text += emitted
+            read_len = len(emitted) if records_phases else 0
+            verifier_nats = tuple(target.entropy_nats(at) for at in range(read_len))
             verifier.rollback(len(text) - 1)
             self.drafter.rollback(len(text) - 1)
+            if self._router:
+                watch.skip()
+                self._router.look(Scores(rows[verdict.accepted_len]))
+                watch.lap("strategy_s")
 
             record = RoundRecord(
                 context_len=context_len,
@@ -245,7 +261,10 @@ class EntropyBasedSpeculativeDecoder:
                 accepted_len=min(verdict.accepted_len, len(emitted)),
                 emitted_len=len(emitted),
                 stop_reason=draft.stop_reason,
+                inexact_len=sum(at < len(emitted) for at in verdict.inexact),
+                verifier_entropies_nats=verifier_nats,
                 round_s=watch.total(),
+                drafter=self._router.chosen if self._router else "",
                 **watch.by_phase(),
             )
             yield Round(tuple(proposed), emitted, record, finish_reason)
@@ -256,6 +275,7 @@ class EntropyBasedSpeculativeDecoder:
         keep_last = self._keep_last
         tokens: list[int] = []
         laws: list[Law] = []
+        glances: list[Glance] = []
         facts: list[LawFacts] = []
         limit, reason = self._limit(job, strategy.max_len(state))
         while len(tokens) < limit:
@@ -275,6 +295,8 @@ class EntropyBasedSpeculativeDecoder:
                 reason = stop
                 break
             laws.append(sampling.law(scores, chain(job.text, tokens)))
+            if job.glance_len:
+                glances.append(glance_at(scores, job.glance_len))
             tokens.append(job.chance.draw(laws[-1]))
             if stop is not None or tokens[-1] in job.output.ending_tokens:
                 reason = stop or "eos"
@@ -285,7 +307,7 @@ class EntropyBasedSpeculativeDecoder:
                 if send is not None:
                     reason = send
                     break
-        return Draft(Proposal(tokens, laws), tuple(facts), reason)
+        return Draft(Proposal(tokens, laws, glances), tuple(facts), reason)
 
     def _limit(self, job: Job, own: int | None) -> tuple[int, str]:
         """Return the most tokens that this round may draft, and what says so."""
@@ -296,13 +318,6 @@ class EntropyBasedSpeculativeDecoder:
         if context_len is not None:
             caps.append((max(context_len - len(job.text), 0), "drafter_context"))
         return min(caps, key=lambda cap: cap[0])
-
-
-def _target_laws(job: Job, rows: Array, proposed: Sequence[int]) -> TargetLaws:
-    """Return the verifier's law at each position of a proposal, shaped when it is asked for."""
-    return lambda position: job.sampling.law(
-        Scores(rows[position]), chain(job.text, proposed[:position])
-    )
 
 
 if __name__ == "speculative_decoding":

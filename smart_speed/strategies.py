@@ -18,6 +18,7 @@ from smart_speed.stopping.ema import Ema
 from smart_speed.stopping.fixed import NeverStop
 from smart_speed.stopping.heuristic import Heuristic
 from smart_speed.stopping.relative import RelativeEntropy
+from smart_speed.stopping.route import Route
 from smart_speed.stopping.specdec_pp import SpecDecPp
 from smart_speed.stopping.svip import Svip
 from smart_speed.stopping.window import WindowEntropy
@@ -98,6 +99,13 @@ STRATEGIES: Mapping[str, StrategyKind] = {
         Calibrated,
         max_draft_len=16,
         required={"calibration": None},
+        stop_placement="before",
+        ignores=_STOPPING,
+    ),
+    "route": StrategyKind(
+        Route,
+        max_draft_len=16,
+        required={"routing": None},
         stop_placement="before",
         ignores=_STOPPING,
     ),

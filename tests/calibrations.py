@@ -5,6 +5,7 @@ from typing import Any
 from smart_speed.stopping.acceptance import AcceptanceModel
 from smart_speed.stopping.calibrated import Calibration
 from smart_speed.stopping.draft_value import RoundCosts
+from smart_speed.stopping.routing import Arm, Routing
 from smart_speed.strategies import STRATEGIES
 
 ACCEPTANCE = AcceptanceModel(
@@ -39,6 +40,33 @@ COSTS = RoundCosts(
 CALIBRATION = Calibration(acceptance=ACCEPTANCE, costs=COSTS, rate=1.15, price=1.3)
 
 
+
+def routing_of(*drafters: str, reads_verifier: bool = True) -> Routing:
+    """Return a routing that favours now the one and now the other, and at times nobody."""
+    size = len(drafters)
+    arms = []
+    for at, name in enumerate(drafters):
+        # Each likes another regime, so that verifier, drafts and acceptance all decide at times.
+        verifier = ((-1.0) ** at, 0.05 * at) if reads_verifier else (0.0, 0.0)
+        recents = [0.3 if at == other else -0.3 for other in range(size)]
+        arms.append(
+            Arm(
+                drafter=name,
+                calibration=CALIBRATION,
+                catch_up_s=0.02,
+                bias=-0.2,
+                weights=(*verifier, 0.1 * at, 0.3, -0.1, 0.3 - 0.3 * at, *recents),
+            )
+        )
+    return Routing(arms=tuple(arms), means=(1.4, 0.0, 1.0, 0.3, 0.4, 1.0, *(0.5,) * size), rate=1.2)
+
+
+ROUTING = routing_of("model")
+"""Of one drafter: is it to draft at all?"""
+
+
 def beside(strategy: str) -> dict[str, Any]:
     """Return what a strategy cannot be built without."""
+    if strategy == "route":
+        return {"routing": ROUTING}
     return {"calibration": CALIBRATION} if STRATEGIES[strategy].reads_calibration else {}

@@ -7,6 +7,7 @@ from typing import Any, final
 from smart_speed.calibration.fitting import fit_acceptance
 from smart_speed.calibration.judging import Judge
 from smart_speed.calibration.learning import calibrated_config, learn_calibration
+from smart_speed.calibration.phase_threshold import learn_phases
 from smart_speed.calibration.quality import FitQuality, cross_validated
 from smart_speed.calibration.samples import all_samples
 from smart_speed.calibration.search import GRIDS, best_settings
@@ -109,6 +110,7 @@ def make_profile(
             "strategies": strategies,
             "split": _split(texts, text_hashes or {}),
             "fit": fit,
+            "phases": learn_phases(texts).to_json(),
             "predicted": predictions(texts, costs, chosen, strategies),
         },
     )

@@ -12,6 +12,7 @@ from smart_speed.engines.base import LoadedModel
 from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.loading import LoadOptions, shipped_drafters
 from smart_speed.profiles import Profile
+from smart_speed.rules import readers_of
 from smart_speed.sampling import Sampling
 from smart_speed.strategies import STRATEGIES
 
@@ -23,7 +24,11 @@ _DECODING_HELP = {
     "entropy_of": "measure the drafter's raw law or the one that is sampled",
     "renyi_order": "order of Rényi's entropy",
     "entropy_top_k": "tokens that the top-k entropy keeps",
-    "verification": "auto, greedy, speculative or block; all lossless",
+    "verification": "auto, greedy, speculative or block, all lossless; or one that may write what "
+    "the verifier would not: relaxed, easd, typical or fly",
+    "theta_phase": "nats of the verifier's law between predictable and reasoning phases; read by "
+    "relaxed, and with any rule for --html",
+    "relax_in": "read by relaxed: low (predictable phases), high (reasoning ones) or always",
 }
 """Settings that every strategy reads; the others say which do."""
 
@@ -104,6 +109,7 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, kind in _scalar_types(EntropyConfig).items():
         readers = [key for key, value in STRATEGIES.items() if name in value.settings()]
+        readers += readers_of(name)
         text = _DECODING_HELP.get(name) or f"read by {', '.join(readers)}"
         _add_flag(group, name, kind, text)
 

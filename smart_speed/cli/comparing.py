@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -23,6 +24,7 @@ from smart_speed.heatmap_data import heatmap_of
 from smart_speed.loading import load_drafter, load_verifier
 from smart_speed.profiles import Profile
 from smart_speed.reporting.heatmap import write_heatmap
+from smart_speed.rules import PHASE_SETTINGS, is_lossless, settings_read_by
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.strategies import STRATEGIES, kind_of
@@ -60,7 +62,8 @@ def parse_conditions(
         own = {**_read_by(strategy, learned), **own}
         if cap:
             own["max_draft_len"] = int(cap)
-        config = EntropyConfig.from_dict({**own, "strategy": strategy})
+        own["strategy"] = strategy
+        config = EntropyConfig.from_dict(profile.with_phases(own) if profile else own)
         conditions[name.strip().replace(":", "-")] = config
     for key, value in unread.items():
         raise ConfigError(f"{key} must be left out: no condition reads it, got {value!r}.")
@@ -72,11 +75,21 @@ def _read_by(strategy: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     kind = kind_of(strategy)
     own = kind.settings()
     particular = {key for each in STRATEGIES.values() for key in each.settings()}
+    if not kind.max_draft_len and not is_lossless(settings.get("verification", "auto")):
+        # Nothing is drafted that could be accepted leniently: the baseline stays exact.
+        particular |= {"verification", *settings_read_by(settings["verification"])}
     return {
         key: value
         for key, value in settings.items()
         if key in own or key not in {*particular, *kind.ignores, "strategy", "options"}
     }
+
+
+def with_phases(config: EntropyConfig, profile: Profile) -> EntropyConfig:
+    """Return a configuration whose records tell phases apart, for a heat map to shade them."""
+    if config.phases:
+        return config
+    return replace(config, **{**PHASE_SETTINGS, **profile.phase_settings})
 
 
 def run(
@@ -110,10 +123,13 @@ def run(
         print_json(_document(comparison, conditions))
     else:
         _show(comparison, list(conditions), sampling)
+        if lossy := [name for name, config in conditions.items() if not config.lossless]:
+            say(f"Lossy: {', '.join(lossy)}.")
     if args.html:
         entropic = [name for name in conditions if name != BASELINE and "fixed" not in name]
         shown = next(iter(entropic), BASELINE)
-        _draw(args, verifier, drafter, conditions[shown], prompts[0], sampling)
+        config = with_phases(conditions[shown], profile)
+        _draw(args, verifier, drafter, config, prompts[0], sampling)
         say(f"Heat map of {prompts[0].prompt_id} under {shown} written to {args.html}.")
     return 0
 
@@ -136,7 +152,13 @@ def _draw(
         prompt_id=prompt.prompt_id,
     )
     passes = recorder.passes if config.draft_cap else None
-    page = heatmap_of(result, prompt=prompt.text, decode=verifier.tokenizer.decode, passes=passes)
+    page = heatmap_of(
+        result,
+        prompt=prompt.text,
+        decode=verifier.tokenizer.decode,
+        passes=passes,
+        phases=config.phases,
+    )
     write_heatmap(args.html, page)
 
 
@@ -144,7 +166,11 @@ def _document(comparison: Comparison, conditions: Mapping[str, EntropyConfig]) -
     return {
         "baseline": BASELINE,
         "conditions": {
-            name: {"config": config.resolved(), **comparison.figures(name)}
+            name: {
+                "config": config.resolved(),
+                "lossless": config.lossless,
+                **comparison.figures(name),
+            }
             for name, config in conditions.items()
         },
         "answers": [
@@ -209,6 +235,8 @@ def _judgement(divergence: Divergence) -> str:
 
 
 def _same(row: Mapping[str, Any], sampling: Sampling) -> str:
+    if row["num_divergences"] is None:
+        return "lossy"
     if not sampling.greedy:
         return "same law"
     return f"{row['num_sequences'] - row['num_divergences']}/{row['num_sequences']}"

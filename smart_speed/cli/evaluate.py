@@ -2,17 +2,17 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
 from smart_speed.cli.console import console, print_json, say
-from smart_speed.cli.figures import interval, number
-from smart_speed.evaluation import evaluate_run
+from smart_speed.cli.fidelity_tables import show_fidelity, show_scores
+from smart_speed.cli.figures import interval, number, plain_table
+from smart_speed.cli.gauge import Gauge, progress_bar
+from smart_speed.evaluation import evaluate_run, run_programs
 from smart_speed.files import whole, writing
 
 DOCUMENT_NAME = "evaluation.json"
@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--machine", metavar="ID", help="whose answers to look at, if several machines made some"
     )
     parser.add_argument(
+        "--run-code", action="store_true",
+        help="run the programs in answers to code tasks against their tests, within limits of "
+        "time, memory and files; that is no security boundary",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=Path, metavar="FILE",
         help=f"where the figures go; default RUN/{DOCUMENT_NAME}",
     )  # fmt: skip
@@ -38,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate a run, write its figures and show them."""
+    if args.run_code:
+        with progress_bar() as bar, Gauge(bar, "programs") as gauge:
+            run_programs(args.run, progress=gauge.show)
     document = evaluate_run(args.run, tasks=args.task, machine=args.machine)
     # What was found on some tasks must not take the place of what was found on all.
     path = args.out or (None if args.task else args.run / DOCUMENT_NAME)
@@ -91,14 +99,8 @@ def _show(document: Mapping[str, Any]) -> None:
     _show_shares(document)
     if len(document["tasks"]) > 1:
         _show_tasks(document)
-
-
-def _table(title: str, headings: Sequence[str]) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        left = heading in ("condition", "task")
-        table.add_column(escape(heading), justify="left" if left else "right", no_wrap=True)
-    return table
+    show_fidelity(document)
+    show_scores(document)
 
 
 def _ordered(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -109,7 +111,7 @@ def _ordered(document: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
 
 def _show_speed(document: Mapping[str, Any]) -> None:
     headings = ("condition", "tok/s", "plain", "interval", "fixed", "interval", "same")
-    table = _table("Speed over plain decoding and over the best fixed length", headings)
+    table = plain_table("Speed over plain decoding and over the best fixed length", headings)
     for name, row in _ordered(document):
         over_plain, over_fixed = row["speedup_over_plain"], row["speedup_over_fixed_best"]
         table.add_row(
@@ -119,7 +121,7 @@ def _show_speed(document: Mapping[str, Any]) -> None:
             interval(over_plain, ".2f"),
             number(over_fixed["value"], ".3f"),
             interval(over_fixed, ".2f"),
-            _same(document["identity"], name),
+            _same(document, name),
         )
     console.print(table)
     tuned = document["run"]["baselines"]["fixed_best"] or "not in this run"
@@ -128,11 +130,14 @@ def _show_speed(document: Mapping[str, Any]) -> None:
         f"tuned on the calibration prompts ({tuned}), with 95 % intervals over prompts; same: "
         "texts that are plain decoding's, token for token"
     )
+    lossy = [name for name, each in document["conditions"].items() if not each["lossless"]]
+    if lossy:  # a narrow screen may leave no room for it in the table
+        say(f"Lossy: {', '.join(lossy)}.")
 
 
 def _show_drafting(document: Mapping[str, Any]) -> None:
     headings = ("condition", "accept", "emit", "draft", "wasted", "AUC", "interval")
-    table = _table("Drafting", headings)
+    table = plain_table("Drafting", headings)
     for name, row in _ordered(document):
         auc = row["entropy_acceptance"]["auc"]
         table.add_row(
@@ -153,7 +158,9 @@ def _show_drafting(document: Mapping[str, Any]) -> None:
 
 
 def _show_latency(document: Mapping[str, Any]) -> None:
-    table = _table("Latency", ("condition", "first", "round", "p90", "p99", "answer", "p90", "p99"))
+    table = plain_table(
+        "Latency", ("condition", "first", "round", "p90", "p99", "answer", "p90", "p99")
+    )
     for name, row in _ordered(document):
         latency = row["latency"]
         first = latency["time_to_first_token_s"]["p50"]
@@ -170,7 +177,7 @@ def _show_latency(document: Mapping[str, Any]) -> None:
 
 def _show_shares(document: Mapping[str, Any]) -> None:
     parts = ("drafter", "verifier", "overhead", "entropy", "strategy")
-    table = _table("Where decode time went", ("condition", *parts, "again"))
+    table = plain_table("Where decode time went", ("condition", *parts, "again"))
     for name, row in _ordered(document):
         shares = [number(row["time_shares"][part], ".1%") for part in parts]
         table.add_row(escape(name), *shares, number(row["repetition"]["share"], ".0%"))
@@ -183,7 +190,7 @@ def _show_shares(document: Mapping[str, Any]) -> None:
 
 def _show_tasks(document: Mapping[str, Any]) -> None:
     tasks = document["tasks"]
-    table = _table("Speed over plain decoding, by task", ("condition", *tasks))
+    table = plain_table("Speed over plain decoding, by task", ("condition", *tasks))
     for name, _ in _ordered(document):
         by_task = document["conditions"][name]["by_task"]
         cells = [number(by_task[task]["speedup_over_plain"]["value"], ".2f") for task in tasks]
@@ -195,8 +202,10 @@ def _ms(seconds: float | None) -> str:
     return number(None if seconds is None else 1000 * seconds, ".1f")
 
 
-def _same(identity: Mapping[str, Any], name: str) -> str:
-    found = identity["conditions"].get(name)
+def _same(document: Mapping[str, Any], name: str) -> str:
+    if not document["conditions"][name]["lossless"]:
+        return "lossy"
+    found = document["identity"]["conditions"].get(name)
     return "–" if found is None else f"{found['num_same']}/{found['num_compared']}"
 
 

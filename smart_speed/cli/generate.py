@@ -2,22 +2,28 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from smart_speed.calibration.leniency import loosest_settings
 from smart_speed.cli import arguments, comparing
 from smart_speed.cli.console import check_writable, print_json, say
 from smart_speed.cli.prompts import NamedPrompt, read_prompts
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.recording import RecordingDrafter
+from smart_speed.errors import check_that
 from smart_speed.evaluation import acceptance_rate, mean_emitted_len, tokens_per_decode_s
 from smart_speed.generation import Generation, Result
 from smart_speed.heatmap_data import heatmap_of
 from smart_speed.loading import load_drafter, load_verifier
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.reporting.heatmap import write_heatmap
+from smart_speed.rules import readers_of
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+
+_DECIDED = "left out with --max-divergence, which decides it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--system", metavar="TEXT", help="with --chat: what the model is told first")
     arguments.add_model_arguments(parser)
     arguments.add_decoding_arguments(parser)
+    parser.add_argument(
+        "--max-divergence", type=float, metavar="PERCENT",
+        help="accept leniently as long as calibration says that the text loses no more "
+        "log-likelihood per token; needs a profile of `calibrate --fidelity`",
+    )  # fmt: skip
     arguments.add_sampling_arguments(parser)
     group = parser.add_argument_group("results")
     group.add_argument(
@@ -47,15 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Answer the prompt, or compare conditions on it."""
+    alone = args.max_divergence is None or not args.compare
+    check_that(alone, "--max-divergence", "left out with --compare", args.max_divergence)
     sampling = arguments.sampling(args)
     profile = read_profile(Path(args.profile)) if args.profile else Profile()
     given = arguments.decoding_settings(args)
     if args.compare:
         conditions = comparing.parse_conditions(args.compare, given, profile)
     else:
+        if args.max_divergence is not None:
+            profile = _lenient(args, profile)
         strategy = args.strategy or profile.config.get("strategy", "absolute")
         settings = {**profile.decoding_settings(strategy), **given, "strategy": strategy}
-        conditions = {"": EntropyConfig.from_dict(settings)}
+        conditions = {"": EntropyConfig.from_dict(profile.with_phases(settings))}
     for config in conditions.values():
         config.build_rule(greedy=sampling.greedy)
     prompts = read_prompts(args)
@@ -64,6 +79,21 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         return comparing.run(args, conditions, prompts, sampling, profile)
     return _answer(args, conditions[""], prompts[0], sampling, profile)
+
+
+def _lenient(args: argparse.Namespace, profile: Profile) -> Profile:
+    """Return the profile with the loosest settings that keep the bound, and say which."""
+    check_that(not args.strategy, "strategy", _DECIDED, args.strategy)
+    for name, value in arguments.decoding_settings(args).items():
+        check_that(name != "verification" and not readers_of(name), name, _DECIDED, value)
+    settings = loosest_settings(profile, args.max_divergence)
+    if settings is None:
+        say(f"No lenient setting keeps {args.max_divergence:g} % and is faster: decoding exactly.")
+        return profile
+    chosen = {key: val for key, val in settings.items() if profile.config.get(key) != val}
+    told = ", ".join(f"{key} {val}" for key, val in chosen.items())
+    say(f"Lossy, for at most {args.max_divergence:g} % of divergence: {told}.")
+    return replace(profile, config=settings)
 
 
 def _answer(
@@ -80,9 +110,11 @@ def _answer(
         arguments.check_profile(args, profile, verifier, drafter)
         learned = arguments.default_profile(args, verifier, drafter)
         config = EntropyConfig.from_dict(learned.config) if learned else config
+        profile = learned or profile
+    config = comparing.with_phases(config, profile) if args.html else config
     recorder = RecordingDrafter(drafter) if drafter and args.html else None
     decoder = EntropyBasedSpeculativeDecoder(verifier, recorder or drafter, config)
-    say(f"Verifier {verifier.description}; drafter {decoder.drafter.name}; {config.strategy}.")
+    say(f"Verifier {verifier.description}; drafter {decoder.drafter.name}; {config.name}.")
     generation = decoder.stream(
         prompt.prompt,
         max_new_tokens=args.max_new_tokens,
@@ -93,7 +125,9 @@ def _answer(
     if args.html:
         passes = recorder.passes if recorder else None
         decode = verifier.tokenizer.decode
-        page = heatmap_of(result, prompt=prompt.text, decode=decode, passes=passes)
+        page = heatmap_of(
+            result, prompt=prompt.text, decode=decode, passes=passes, phases=config.phases
+        )
         write_heatmap(args.html, page)
         say(f"Heat map written to {args.html}.")
     if args.json:
@@ -141,3 +175,8 @@ def _summarise(result: Result) -> None:
         f"{mean_emitted_len([record]):.2f} a round"
         + (f", {acceptance_rate([record]):.0%} of the drafted ones accepted." if drafted else ".")
     )
+    if not record.lossless:
+        inexact = sum(turn.inexact_len for turn in record.rounds)
+        say(
+            f"Lossy: {inexact} of the drafted tokens were decided otherwise than by the exact test."
+        )

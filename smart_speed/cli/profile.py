@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from smart_speed.cli.console import check_writable, console, print_json, say
-from smart_speed.cli.figures import interval, number
+from smart_speed.cli.figures import interval, number, plain_table
 from smart_speed.errors import ConfigError, check_that
 from smart_speed.profiles import Profile, read_profile
 
@@ -58,7 +58,39 @@ def show_profile(profile: Profile) -> None:
     )
     _show_costs(profile)
     _show_fit(profile)
+    _show_phases(profile)
     show_predictions(profile)
+    show_leniency(profile)
+
+
+def show_leniency(profile: Profile) -> None:
+    """Show what lenient acceptance gains and loses, where that was measured."""
+    measured = profile.learned.get("leniency")
+    if not measured:
+        return
+    count = measured["num_prompts"]
+    headings = ("lossy setting", "speed", "interval", "diverges", "interval", "agrees", "length")
+    table = plain_table(
+        f"Lenient acceptance beside exact, on {count} calibration prompts", headings
+    )
+    rows = measured["settings"]
+    for name in sorted(rows, key=lambda each: -(rows[each]["speedup_over_exact"]["value"] or 0.0)):
+        row = rows[name]
+        table.add_row(
+            name,
+            number(row["speedup_over_exact"]["value"], ".3f"),
+            interval(row["speedup_over_exact"], ".2f"),
+            number(row["divergence"]["value"], "+.2%"),
+            interval(row["divergence"], "+.1%"),
+            number(row["agreement"]["value"], ".0%"),
+            number(row["length_ratio"]["value"], ".2f"),
+        )
+    console.print(table)
+    console.print(
+        "diverges: log-likelihood per token lost by the verifier's judgement, of the exact text's; "
+        "--max-divergence D takes the fastest setting whose interval ends below D %",
+        style="dim",
+    )
 
 
 def show_predictions(profile: Profile) -> None:
@@ -122,6 +154,21 @@ def _show_fit(profile: Profile) -> None:
     console.print(
         f"calibration error {fit['ece']:.3f}; area under the ROC curve by what is looked at: "
         f"{sets} (entropy: {fit['entropy_type']})",
+        markup=False,
+    )
+
+
+def _show_phases(profile: Profile) -> None:
+    """Say where predictable text ends, if the profile knows."""
+    found = profile.learned.get("phases")
+    if not found:
+        return
+    settings = found["settings"]
+    console.print(
+        f"predictable below {settings['theta_phase']:g} nats of the verifier's law, reasoning "
+        f"above, ±{settings['phase_hysteresis']:.0%}: {found['predictable_share']:.0%} of tokens "
+        f"are predictable, {found['mean_phase_len']:.1f} at a time; of drafted tokens "
+        f"{found['accept_predictable']:.0%} and {found['accept_reasoning']:.0%} are accepted",
         markup=False,
     )
 

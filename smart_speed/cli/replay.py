@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if args.search:
         return _search(args, texts, costs, profile)
     conditions = _conditions(args, profile)
+    rule = "lossless for a replay: a trace holds the verifier's own text alone"
+    for config in conditions.values():
+        check_that(config.lossless, "verification", rule, config.verification)
     longest = min(each.trace.max_draft_len for each in texts)
     to_beat = _learned_len(profile) if args.fixed_len is None else args.fixed_len
     judge = Judge(texts, costs, fixed_len=to_beat)

@@ -13,6 +13,9 @@ from jaxtyping import Float64, Int64
 
 from smart_speed.errors import check_that
 
+MATCH_ORDER = 6
+"""Longest context that a router looks for."""
+
 _Counts = dict[int, int]
 
 
@@ -25,6 +28,15 @@ class Followers(NamedTuple):
     """What is left to the law without context."""
     order: int
     """Length of the longest context that was seen before; 0 if there is none."""
+
+
+class Match(NamedTuple):
+    """What the text's longest context that was seen before promises."""
+
+    length: int
+    """Tokens of that context; 0 if there is none."""
+    prob: float
+    """Of its likeliest next token."""
 
 
 @final
@@ -89,6 +101,14 @@ class NgramCounts:
             left = weight * len(counts)
         return Followers(probs, left, longest)
 
+    def match(self) -> Match:
+        """Return what the longest context seen before promises, for far less than all do."""
+        size = len(self._tokens)
+        for order in range(min(self._max_order, size), 0, -1):
+            if counts := self._after.get(tuple(self._tokens[size - order :])):
+                return Match(order, max(counts.values()) / (sum(counts.values()) + len(counts)))
+        return Match(0, 0.0)
+
     def shares(self) -> tuple[Int64[np.ndarray, " seen"], Float64[np.ndarray, " seen"]]:
         """Return the tokens seen so far, ascending, and the share of the text that each has."""
         seen = self._after[()]
@@ -121,6 +141,16 @@ class NgramCounts:
                         del self._after[context]
             if token not in self._after[()]:
                 self._ids = None
+
+
+def matches_along(prompt: Sequence[int], tokens: Sequence[int]) -> list[Match]:
+    """Return what was promised before each token of an output."""
+    counts, text, found = NgramCounts(MATCH_ORDER), list(prompt), []
+    for token in tokens:
+        counts.read(text, ())
+        found.append(counts.match())
+        text.append(token)
+    return found
 
 
 def _common_len(first: Sequence[int], second: Sequence[int]) -> int:

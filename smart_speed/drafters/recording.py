@@ -36,6 +36,11 @@ class RecordingDrafter:
         that was drafted again after a rejection is there again."""
 
     @property
+    def inner(self) -> Drafter:
+        """Who does the work."""
+        return self._inner
+
+    @property
     def name(self) -> str:
         return self._inner.name
 

@@ -6,16 +6,18 @@ The page stands alone: no scripts, fonts or pictures from elsewhere, and it read
 
 import os
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 from string import Template
 from typing import Literal, NamedTuple, final
 
 from smart_speed.errors import OutputError
+from smart_speed.phases import Phase
 
 Role = Literal["accepted", "corrected", "bonus", "alone"]
 """Drafted and kept; written instead of a rejected one; added after a whole draft was kept; written
@@ -33,6 +35,10 @@ _ROLES: Mapping[Role, str] = {
     "bonus": "bonus: the verifier’s own, after a whole draft",
     "alone": "the verifier alone: nothing was drafted",
 }
+_PHASES = (
+    '<li><span class="t reasoning">token</span> a reasoning phase: the verifier’s own law wavers'
+    "</li>"
+)
 _PANEL, _GAP = 84.0, 8.0
 """Heights in the drawing of the rounds, in pixels."""
 
@@ -65,6 +71,10 @@ class HeatmapToken:
     """Likeliest first; empty if they were not recorded."""
     replaced: tuple[str, ...]
     """What the drafter had proposed from here on, where the token is a correction."""
+    phase: Phase | None = None
+    """``None`` where it is not known."""
+    verifier_nats: float | None = None
+    """Entropy of the verifier's law, which decides on the phase."""
 
 
 @final
@@ -139,9 +149,10 @@ def html_page(heatmap: Heatmap) -> str:
         summary=_summary(heatmap.rounds),
         scale=_scale(),
         roles=_roles(),
+        phases=_PHASES if any(token.phase for token in tokens) else "",
         prompt=escape(heatmap.prompt.translate(_CONTROLS)),
         text=_text(heatmap.pieces),
-        strip=_strip(heatmap.rounds, [token.entropy_nats for token in tokens]),
+        strip=_strip(heatmap.rounds, tokens),
         facts="".join(
             f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
             for name, value in heatmap.facts.items()
@@ -183,6 +194,7 @@ def _text(pieces: Sequence[HeatmapPiece]) -> str:
         role = next(role for role in ("corrected", "bonus", "alone", "accepted") if role in roles)
         classes = ["t", role, *(["turn"] if last.round_number != last_round else [])]
         classes += [_level(first.entropy_nats)] if len(piece.tokens) == 1 else []
+        classes += ["reasoning"] if first.phase == "reasoning" else []
         classes += ["cut"] if piece.cut else []
         fill = f' style="background:{_stripes(piece.tokens)}"' if len(piece.tokens) > 1 else ""
         text = escape(piece.text.translate(_CONTROLS)).replace("\n", "<s>↵</s>\n")
@@ -229,9 +241,17 @@ def _story(token: HeatmapToken, part: str, most: int | None) -> str:
         f'<span class="line"><i class="dot {_level(token.entropy_nats)}"></i>{part}{entropy} · '
         f"round {token.round_number} · token {token.token}</span>"
         f'<span class="line">{_ROLES[token.role]}</span>'
+        + _phase_line(token)
         + (f'<span class="line">the drafter wanted {wanted}</span>' if wanted else "")
         + bars
     )
+
+
+def _phase_line(token: HeatmapToken) -> str:
+    if token.phase is None or token.verifier_nats is None:
+        return ""
+    nats = f"the verifier’s own law has {token.verifier_nats:.2f} nats"
+    return f'<span class="line">{token.phase} phase: {nats}</span>'
 
 
 def _visible(text: str, token: int | None = None) -> str:
@@ -242,8 +262,9 @@ def _visible(text: str, token: int | None = None) -> str:
     return f"<i>{what if token is None else f'token {token}'}</i>"
 
 
-def _strip(rounds: Sequence[HeatmapRound], entropies: Sequence[float | None]) -> str:
+def _strip(rounds: Sequence[HeatmapRound], tokens: Sequence[HeatmapToken]) -> str:
     """Draw the rounds: draft length upwards, the entropy of each written token downwards."""
+    entropies = [token.entropy_nats for token in tokens]
     unit = min(18.0, max(5.0, 940 / max(len(entropies), 1)))
     tallest = max([1, *(turn.draft_len for turn in rounds)])
     draft_unit = _PANEL / tallest
@@ -276,6 +297,10 @@ def _strip(rounds: Sequence[HeatmapRound], entropies: Sequence[float | None]) ->
     cells = "".join(
         f"M0 {_PANEL - at * draft_unit:.1f}H{start * unit:.1f}" for at in range(1, tallest)
     )
+    shades = "".join(
+        _rect("phase", first * unit, 0.0, count * unit, 2 * _PANEL + _GAP)
+        for first, count in _reasoning(tokens)
+    )
     step = 10 if unit > 10 else 20 if unit > 5 else 50
     height = 2 * _PANEL + _GAP
     ticks = "".join(
@@ -284,9 +309,19 @@ def _strip(rounds: Sequence[HeatmapRound], entropies: Sequence[float | None]) ->
     )
     return (
         f'<svg width="{start * unit:.0f}" height="{height + 18:.0f}" role="group" '
-        f'aria-label="Draft length and entropy along the text">{"".join(drawn)}'
+        f'aria-label="Draft length and entropy along the text">{shades}{"".join(drawn)}'
         f'<path class="cells" d="{cells}"/>{ticks}</svg>'
     )
+
+
+def _reasoning(tokens: Sequence[HeatmapToken]) -> Iterator[tuple[int, int]]:
+    """Yield where reasoning phases begin, and how many tokens they have."""
+    at = 0
+    for phase, group in groupby(tokens, key=lambda token: token.phase):
+        count = len(list(group))
+        if phase == "reasoning":
+            yield at, count
+        at += count
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:

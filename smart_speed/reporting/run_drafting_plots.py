@@ -16,7 +16,7 @@ _Point = tuple[int | float, int | float]
 def draw_positions(found: Findings) -> Any:
     """Draw the share of tested tokens that was accepted, by position in the draft."""
     series = {
-        name: [
+        found.title(name): [
             (each["position"] + 1, each["share"])
             for each in found.overall(name)["acceptance_by_position"]
             if each["num_tested"] >= FEWEST_TESTED
@@ -40,7 +40,7 @@ def draw_draft_lens(found: Findings) -> Any:
         counts = found.overall(name)["draft_lens"]
         shares = [count / max(sum(counts), 1) for count in counts]
         axis.bar(range(len(counts)), shares, color=ROLES[found.role(name)].colour, width=0.85)
-        axis.set_title(label(name), loc="left")
+        axis.set_title(label(found.title(name)), loc="left")
         axis.set_xlim(-0.7, longest - 0.3)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     figure.supxlabel("tokens proposed in a round", fontsize=10)
@@ -51,7 +51,8 @@ def draw_draft_lens(found: Findings) -> Any:
 def draw_entropy_acceptance(found: Findings) -> Any:
     """Draw the share of tested tokens that was accepted, by the drafter's entropy."""
     series = {
-        name: _points(found.overall(name)["entropy_acceptance"]["bins"]) for name in found.chosen()
+        found.title(name): _points(found.overall(name)["entropy_acceptance"]["bins"])
+        for name in found.chosen()
     }
     return _lines(series, "entropy of the drafter's law, nats", "accepted share of tested tokens")
 
@@ -59,7 +60,7 @@ def draw_entropy_acceptance(found: Findings) -> Any:
 def draw_reliability(found: Findings) -> Any:
     """Draw the same by the probability of the drafter's likeliest token."""
     series = {
-        name: _points(found.overall(name)["top_prob_reliability"]["bins"])
+        found.title(name): _points(found.overall(name)["top_prob_reliability"]["bins"])
         for name in found.chosen()
     }
     figure = _lines(

@@ -48,6 +48,16 @@ class Findings:
         return [name for name in self.main if self.role(name) != "plain"]
 
     @property
+    def lossy(self) -> list[str]:
+        """Those of all that have answers whose text need not be the verifier's."""
+        conditions = self.figures["conditions"]
+        return [name for name in self.answered if not conditions[name]["lossless"]]
+
+    def title(self, name: str) -> str:
+        """Return a condition's name as it is shown: lossy ones say so."""
+        return f"{name} (lossy)" if name in self.lossy else name
+
+    @property
     def tasks(self) -> list[str]:
         """Tasks with a prompt that every condition has answered."""
         tasks: list[str] = self.figures["tasks"]

@@ -112,7 +112,7 @@ def _fastest(found: Findings) -> str:
     name = max(found.drafting, key=found.speed)
     figure = found.overall(name)["speedup_over_plain"]
     times = f"{_times(figure)} as fast as plain decoding"
-    return f"The fastest condition, in hindsight, is {name}: {times}."
+    return f"The fastest condition, in hindsight, is {found.title(name)}: {times}."
 
 
 def _times(figure: Figure) -> str:

@@ -33,6 +33,7 @@ ROLES: Mapping[str, Look] = {
     "rival": Look(GREEN, "^"),
     "calibrated": Look(ORANGE, "*"),
     "ablation": Look(PURPLE, "X"),
+    "lossy": Look(SKY, "P"),
 }
 ROLE_NAMES: Mapping[str, str] = {
     "plain": "plain decoding",
@@ -42,6 +43,7 @@ ROLE_NAMES: Mapping[str, str] = {
     "rival": "published rival",
     "calibrated": "calibrated",
     "ablation": "ablation",
+    "lossy": "lossy",
 }
 LINES = (
     Look(BLUE, "o", "-"),

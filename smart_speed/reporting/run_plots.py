@@ -10,6 +10,7 @@ from smart_speed.reporting.run_drafting_plots import (
     draw_positions,
     draw_reliability,
 )
+from smart_speed.reporting.run_fidelity import draw_frontier
 from smart_speed.reporting.run_findings import Findings
 from smart_speed.reporting.run_headline import subject_of
 from smart_speed.reporting.run_plot_style import (
@@ -119,7 +120,7 @@ def draw_gap(found: Findings) -> Any:
     plain = gap.plain.share.to_json()["value"]
     if plain is not None and plain > 0:
         axis.axvline(plain, color=ROLES["plain"].colour, lw=1, ls=":")
-    axis.set_yticks(range(len(names)), [label(name) for name in names])
+    axis.set_yticks(range(len(names)), [label(found.title(name)) for name in names])
     axis.set_xlabel("share of the gap between best fixed length (0) and oracle (1)")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     # One condition that loses badly must not squeeze all others into a line.
@@ -151,7 +152,13 @@ def draw_pareto(found: Findings) -> Any:
     named = dict.fromkeys([*front, *(name for name in more if name in points)])
     for at, name in enumerate(each for each in named if each):
         offset = (7, 5) if at % 2 else (7, -11)
-        axis.annotate(label(name), points[name], xytext=offset, textcoords="offset points", size=8)
+        axis.annotate(
+            label(found.title(name)),
+            points[name],
+            xytext=offset,
+            textcoords="offset points",
+            size=8,
+        )
     axis.axhline(1, color=GREY, lw=1)
     axis.set_xlabel("accepted share of drafted tokens")
     axis.set_ylabel("speed over plain decoding")
@@ -187,7 +194,7 @@ def _dots(found: Findings, axis: Any, rows: list[tuple[str, Mapping[str, Any]]])
             markersize=10 if look.marker == "*" else 6, capsize=2, lw=1.4,
         )  # fmt: skip
     axis.axvline(1, color=GREY, lw=1)
-    axis.set_yticks(range(len(rows)), [label(name) for name, _ in rows])
+    axis.set_yticks(range(len(rows)), [label(found.title(name)) for name, _ in rows])
     axis.set_ylim(-0.6, len(rows) - 0.4)
 
 
@@ -214,6 +221,7 @@ _PLOTS: Mapping[str, Callable[[Findings], Any]] = {
     "threshold-sensitivity": draw_sensitivity,
     "complexity": draw_complexity,
     "acceptance-speed": draw_pareto,
+    "fidelity": draw_frontier,
     "time-shares": draw_shares,
     "drafter-passes": draw_passes,
 }

@@ -16,6 +16,7 @@ from smart_speed.reporting.report_document import (
     Section,
     Table,
 )
+from smart_speed.reporting.run_fidelity import fidelity_blocks
 from smart_speed.reporting.run_findings import Findings
 from smart_speed.reporting.run_gap_section import gap_blocks
 from smart_speed.reporting.run_headline import headline
@@ -39,6 +40,8 @@ CAPTIONS: Mapping[str, str] = {
     "complexity": "H2: each task's best threshold over its complexity; crosses are parts of tasks.",
     "acceptance-speed": "Acceptance against speed; on the dashed line, no other condition is "
     "better in both.",
+    "fidelity": "Lossy conditions: speed and time to answer against what the text loses by the "
+    "verifier's own judgement; exact conditions stand on the dashed line.",
     "time-shares": "What decode time goes into.",
     "drafter-passes": "What became of the drafter's passes.",
 }
@@ -110,6 +113,12 @@ def report_of(found: Findings, plots: Sequence[str], commands: Sequence[str]) ->
             missing="Nothing was predicted of this run's conditions.",
         ),
         section("Acceptance against speed", _plot("acceptance-speed"), missing=_TOO_FEW),
+        section(
+            "What lossy conditions lose",
+            _plot("fidelity"),
+            *fidelity_blocks(found),
+            missing="Every condition is lossless.",
+        ),
         section("Latency", run_tables.latency_table(found)),
         section("Where the time goes", _plot("time-shares"), run_tables.time_table(found)),
         section(

@@ -47,7 +47,7 @@ def task_table(found: Findings) -> Table:
     ]
     names = [column.name for column in columns[2:]]
     rows = [
-        [task, name, *(conditions[name]["by_task"][task][key] for key in names)]
+        [task, found.title(name), *(conditions[name]["by_task"][task][key] for key in names)]
         for task in found.tasks
         for name in found.main
     ]
@@ -112,7 +112,13 @@ def position_table(found: Findings) -> Table:
         Column("share", "share", ".0%"),
     ]
     rows = [
-        [name, each["position"] + 1, each["num_tested"], each["num_accepted"], each["share"]]
+        [
+            found.title(name),
+            each["position"] + 1,
+            each["num_tested"],
+            each["num_accepted"],
+            each["share"],
+        ]
         for name in found.drafting
         for each in found.overall(name)["acceptance_by_position"]
     ]
@@ -126,7 +132,7 @@ def draft_len_table(found: Findings) -> Table:
     """Return how many rounds proposed how many tokens."""
     columns = [_NAME, Column("draft_len", "tokens", "d"), Column("num_rounds", "rounds", "d")]
     rows = [
-        [name, length, count]
+        [found.title(name), length, count]
         for name in found.drafting
         for length, count in enumerate(found.overall(name)["draft_lens"])
     ]
@@ -166,7 +172,7 @@ def bin_table(found: Findings) -> Table:
     ]
     names = [column.name for column in columns[1:]]
     rows = [
-        [name, *(each[key] for key in names)]
+        [found.title(name), *(each[key] for key in names)]
         for name in found.drafting
         for each in found.overall(name)["entropy_acceptance"]["bins"]
     ]
@@ -303,5 +309,8 @@ def _by_condition(
     names: Sequence[str],
 ) -> Table:
     """Return a table with a row for each condition."""
-    rows = [[each, *(get(each, found.overall(each)) for get in columns.values())] for each in names]
+    rows = [
+        [found.title(each), *(get(each, found.overall(each)) for get in columns.values())]
+        for each in names
+    ]
     return Table(name=name, caption=caption, columns=[_NAME, *columns], rows=rows)

@@ -39,7 +39,7 @@ def time_parts(shares: Mapping[str, Any]) -> dict[str, float]:
 def draw_shares(found: Findings) -> Any:
     """Draw what decode time goes into."""
     rows = {
-        name: list(time_parts(found.overall(name)["time_shares"]).values())
+        found.title(name): list(time_parts(found.overall(name)["time_shares"]).values())
         for name in found.chosen(_MOST_CONDITIONS)
     }
     colours = (BLUE, ORANGE, GREEN, PURPLE, GREY)
@@ -58,7 +58,7 @@ def draw_passes(found: Findings) -> Any:
         if wasted["num_passes"] and tokens:
             unproposed, rejected = wasted["num_unproposed"], wasted["num_rejected"]
             kept = wasted["num_passes"] - unproposed - rejected
-            rows[name] = [kept / tokens, rejected / tokens, unproposed / tokens]
+            rows[found.title(name)] = [kept / tokens, rejected / tokens, unproposed / tokens]
     parts = ["token kept", "token proposed in vain", "token never proposed"]
     return _stacks(rows, parts, (BLUE, VERMILION, SKY), "drafter passes for each output token")
 

@@ -180,7 +180,12 @@ class Beginning:
             config=self.config.to_json(),
             conditions=conditions,
             prompts=tuple(
-                PromptInfo(prompt_id=each.prompt_id, task=each.task, num_turns=len(each.turns))
+                PromptInfo(
+                    prompt_id=each.prompt_id,
+                    task=each.task,
+                    num_turns=len(each.turns),
+                    check=each.check,
+                )
                 for each in self.selected.test
             ),
             calibration_prompt_ids=tuple(

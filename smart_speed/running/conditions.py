@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol, final, runtime_checkable
 
+from smart_speed.calibration.leniency import LOSSY
 from smart_speed.config import EntropyConfig
 from smart_speed.errors import check_that, unknown_name
 from smart_speed.profiles import Profile, shared_settings
@@ -32,6 +33,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
         "calibrated",
         "calibrated-online",
     ),
+    "lossy": (PLAIN, "calibrated", *(f"calibrated-{name}" for name in LOSSY)),
     "quick": (PLAIN, "fixed", "fixed-best", "absolute", "relative", "svip", "calibrated"),
 }
 """Names that stand for several; "fixed" in turn stands for every one of ``baseline_k_values``."""
@@ -208,14 +210,18 @@ def _known(name: str) -> Recipe:
         more = {"online": True} if name.endswith("-online") else {}
         settings = {"strategy": "calibrated", **more}
         return Recipe(role="calibrated", settings=settings, learned=True)
+    if (lossy := name.removeprefix("calibrated-")) in LOSSY and lossy != name:
+        settings = {"strategy": "calibrated", **LOSSY[lossy]}
+        return Recipe(role="lossy", settings=settings, learned=True)
     strategy = name.removesuffix("-learned").removesuffix("-default")
     if name in ENTROPY or (strategy in ENTROPY and name.endswith("-default")):
         own = {"strategy": strategy}
         return Recipe(role="entropy", settings=own, learned=name == strategy)
     if name in RIVALS or (strategy in RIVALS and name.endswith("-learned")):
         return Recipe(role="rival", settings={"strategy": strategy}, learned=name != strategy)
-    known = [*SETS, *SETS["standard"], "fixed-4", *(f"{each}-default" for each in ENTROPY)]
-    raise unknown_name("condition", name, {*known} | {f"{each}-learned" for each in RIVALS})
+    known = {*SETS, *SETS["standard"], *SETS["lossy"], "fixed-4"}
+    known |= {f"{each}-default" for each in ENTROPY} | {f"{each}-learned" for each in RIVALS}
+    raise unknown_name("condition", name, known)
 
 
 def _learned(strategy: str, profile: Profile | None) -> dict[str, Any]:
@@ -232,12 +238,14 @@ def _info(recipe: Recipe, profile: Profile | None) -> ConditionInfo:
         settings = {**_learned(settings["strategy"], profile), **settings}
     elif recipe.needs_profile and profile:
         settings |= shared_settings(settings["strategy"], profile.config)
+    if profile and recipe.needs_profile:
+        settings = profile.with_phases(settings)
     # Both are lossless rules; which one it is depends on temperature alone.
     rule = EntropyConfig.from_dict(settings).build_rule(
         greedy=settings.get("verification") == "greedy"
     )
     return ConditionInfo(
-        role=recipe.role,
+        role=recipe.role if rule.lossless or recipe.role == "ablation" else "lossy",
         config=settings,
         group=recipe.group,
         learned=recipe.learned,

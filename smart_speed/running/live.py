@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple, final
 
@@ -12,11 +13,13 @@ from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.generation import Result
-from smart_speed.records import SequenceRecord
+from smart_speed.prompting import encode_prompt
+from smart_speed.records import SequenceRecord, TextScore
 from smart_speed.run_folder import Answer, AnswerKey, ConditionInfo
 from smart_speed.running.about import machine_id, peak_memory_bytes
 from smart_speed.running.prompts import LivePrompt
 from smart_speed.sampling import Sampling
+from smart_speed.scoring import score_text
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 
 _WARM_UP_TOKENS = 16
@@ -29,6 +32,11 @@ class Work(NamedTuple):
     sampling: Sampling
     max_new_tokens: int
     repeats: int
+
+    @property
+    def scores(self) -> bool:
+        """Whether the verifier judges every text: where some condition's need not be its own."""
+        return not all(each.lossless for each in self.conditions.values())
 
     def num_answers(self, prompt: LivePrompt) -> int:
         """Return how many answers a prompt is given."""
@@ -79,6 +87,8 @@ class PromptPlayer:
         }
         self._machine = machine_id()
         self._warm = False
+        self._scores: dict[tuple[tuple[int, ...], tuple[int, ...]], TextScore] = {}
+        """Of the prompt at hand, by what was asked and answered."""
 
     def play(
         self, prompt: LivePrompt, done: Mapping[AnswerKey, Sequence[int]]
@@ -93,6 +103,7 @@ class PromptPlayer:
         """
         if not self._warm:
             self._warm_up(prompt)
+        self._scores.clear()
         sampling, repeats = self._work.sampling, self._work.repeats
         order = np.random.default_rng([sampling.seed, zlib.crc32(prompt.prompt_id.encode())])
         units = [(name, repeat) for name in self._decoders for repeat in range(repeats)]
@@ -130,8 +141,19 @@ class PromptPlayer:
             tokens = done.get(key, result.tokens)
             said.append(self._verifier.tokenizer.decode(tokens))
             if key not in done:
-                made.append(self._answered(prompt, key, result.record, result.tokens))
-        return made
+                made.append(self._answered(prompt, key, result))
+        # Only now, for the cache is the conversation's until its end.
+        return [self._scored(prompt, said, each) for each in made] if self._work.scores else made
+
+    def _scored(self, prompt: LivePrompt, said: Sequence[str], answer: Answer) -> Answer:
+        """Add what the verifier makes of an answer; texts that were scored are not read again."""
+        asked = tuple(encode_prompt(prompt.asked(said[: answer.turn]), self._verifier))
+        if not answer.tokens:
+            return answer
+        key = (asked, answer.tokens)
+        if key not in self._scores:
+            self._scores[key] = score_text(self._verifier.model, *key)
+        return replace(answer, score=self._scores[key])
 
     def _answer(
         self,
@@ -148,18 +170,17 @@ class PromptPlayer:
             condition=key.condition,
         )
 
-    def _answered(
-        self, prompt: LivePrompt, key: AnswerKey, record: SequenceRecord, tokens: Sequence[int]
-    ) -> Answer:
+    def _answered(self, prompt: LivePrompt, key: AnswerKey, result: Result) -> Answer:
         return Answer(
-            record=record,
+            record=result.record,
             prompt_id=prompt.prompt_id,
             task=prompt.task,
             turn=key.turn,
             repeat=key.repeat,
-            tokens=tuple(tokens),
+            tokens=result.tokens,
             machine=self._machine,
             peak_memory_bytes=peak_memory_bytes(),
+            text=result.text,
         )
 
     def _failed(

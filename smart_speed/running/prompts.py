@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, final
 
+from smart_speed.checks.answer_check import AnswerCheck
 from smart_speed.engines.base import LoadedModel, Message
 from smart_speed.errors import ModelError, check_that
 from smart_speed.profiles import LearnedOn
@@ -31,6 +32,8 @@ class LivePrompt:
     """Whether that goes into the verifier's chat template."""
     tokens: tuple[int, ...] = ()
     """Of a text outside of it: its end, if it was too long."""
+    check: AnswerCheck | None = None
+    """What makes an answer right, if that can be checked."""
 
     def asked(self, answers: Sequence[str]) -> Prompt:
         """Return what the models read before the next answer.
@@ -181,6 +184,7 @@ class _Fitter:
             turns=turns,
             chat=chat,
             tokens=() if chat else tuple(tokens),
+            check=prompt.check,
         )
 
     def _cut(self, text: str, room: int) -> list[int]:

@@ -171,7 +171,7 @@ def write_screening(run: LoadedRun, *, progress: Count | None = None) -> None:
 
     The predicted figures are of the calibration prompts and of the answered ones, the live figure
     of the latter; all count first turns. What cannot be predicted, because drafts are longer than
-    the traced ones, is null.
+    the traced ones or the text is not the verifier's, is null.
 
     Args:
         run: With all the answers that there are by now.
@@ -193,14 +193,16 @@ def write_screening(run: LoadedRun, *, progress: Count | None = None) -> None:
         if progress:
             progress(done, len(run.manifest.conditions))
         records = [each.record for each in answers if each.record.condition == name]
+        known = learning if info.lossless else None
         live = tokens_per_decode_s(records)
         rows.append(
             {
                 "condition": name,
                 "config": {key: val for key, val in info.config.items() if key != "calibration"},
-                "predicted_on_calibration_tokens_per_s": learning
-                and _predicted(learning.texts, info.config, learning.costs),
-                "predicted_tokens_per_s": costs and _predicted(texts, info.config, costs),
+                "predicted_on_calibration_tokens_per_s": known
+                and _predicted(known.texts, info.config, known.costs),
+                "predicted_tokens_per_s": costs
+                and (_predicted(texts, info.config, costs) if info.lossless else None),
                 "live_tokens_per_s": live if np.isfinite(live) else None,
                 "num_answers": len(records),
             }

@@ -74,6 +74,53 @@ class SendingStrategy(StoppingStrategy[State], Protocol[State]):
         ...
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class BeforeRound:
+    """All that is known before a round, to choose its drafter by."""
+
+    context_len: int
+    """Tokens of the text, prompt included."""
+    verifier: LawFacts | None
+    """Of the verifier's own law of the last token; ``None`` in the first round, and where the
+    strategy does not read it."""
+    match: tuple[int, float] | None
+    """Tokens of the longest context that the text had before, and the probability that it gives
+    to its likeliest next token; ``None`` where the strategy does not read it, or it is unknown."""
+
+
+@runtime_checkable
+class ChoosingStrategy(StoppingStrategy[State], Protocol[State]):
+    """A strategy for several drafters that also says who drafts, before each round."""
+
+    @property
+    def drafters(self) -> tuple[str, ...]:
+        """Whom it chooses among, by name."""
+        ...
+
+    @property
+    def reads_verifier(self) -> bool:
+        """Whether it wants the facts of the verifier's law, a pass over the vocabulary."""
+        ...
+
+    @property
+    def reads_match(self) -> bool:
+        """Whether it wants to know what the text's own n-grams promise."""
+        ...
+
+    def choose(self, state: State, before: BeforeRound) -> State:
+        """The state with somebody, or nobody, chosen for the round. Pure."""
+        ...
+
+    def chosen(self, state: State) -> int | None:
+        """Who drafts this round, as an index of ``drafters``; ``None`` for nobody. Pure."""
+        ...
+
+    def missed(self, state: State, context_len: int) -> int:
+        """Tokens of the text that who is chosen missed while others drafted. Pure."""
+        ...
+
+
 class Memoryless(ABC):
     """A strategy to which every round is the first."""
 

@@ -30,7 +30,13 @@ _BY_POSITION = {
     "own_lens": "uint16",
     "overlap": "float32",
     "accept_prob": "float32",
+    "match_len": "uint8",
+    "match_prob": "float64",
 }
+_LATER = ("match_len", "match_prob")
+"""Columns that tables of earlier versions lack."""
+_OPTIONAL = ("overlap", "accept_prob", *_LATER)
+"""Columns whose lists may be null."""
 _BY_PASS = {
     "tokens": "uint32",
     "shannon_nats": "float64",
@@ -79,7 +85,10 @@ def from_table(table: Table, source: str) -> list[Trace]:
     Raises:
         ConfigError: If it is another table, or its columns do not fit together.
     """
-    schema = _schema(_pyarrow())
+    schema, known = _schema(_pyarrow()), table.schema.names
+    for name in _LATER:
+        if name not in known:
+            schema = schema.remove(schema.get_field_index(name))
     marks = table.schema.metadata or {}
     marked = all(marks.get(name) == version for name, version in _MARK.items())
     if not marked or not table.schema.equals(schema):
@@ -133,9 +142,11 @@ def _trace(table: Table, row: int) -> Trace:
 
 
 def _array(table: Table, name: str, row: int, kind: str) -> Any:
-    """Return a list as an array; ``None`` for what only sampled traces have."""
+    """Return a list as an array; ``None`` for what a trace need not have."""
+    if name in _LATER and name not in table.schema.names:
+        return None
     values = table.column(name)[row].values
-    if values is None and name in ("overlap", "accept_prob"):
+    if values is None and name in _OPTIONAL:
         return None
     dtype = np.dtype(_DTYPES.get(kind, kind))
     return np.array(values.to_numpy(zero_copy_only=False), dtype=dtype)

@@ -9,14 +9,15 @@ at the context length that the figures were measured at; for each token of conte
 verifier pass takes ``verifier_context_s`` more, and a drafter pass ``drafter_context_s``. Costs
 that would fall to nothing at some shorter context are refused, so nothing needs to be cut off
 there, and sums over rounds are enough. Figures are measured in ``cost_measuring``. Prefill is not
-in it.
+in it. A drafter that sat rounds out while others drafted takes ``catch_up_s`` more in its next pass
+for each token that it missed.
 """
 
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -54,6 +55,8 @@ class CostModel:
     """What each further one adds to a verifier pass."""
     drafter_context_s: float = 0.0
     """And to a drafter pass."""
+    catch_up_s: float = 0.0
+    """What a drafter pass takes more for each token that the drafter missed."""
 
     def __post_init__(self) -> None:
         check_that(1 in self.verifier_pass_s, "verifier_pass_s", "known for width 1", self._widths)
@@ -125,7 +128,9 @@ class CostModel:
     def seconds(self, rounds: Iterable[ReplayedRound]) -> float:
         """Return the seconds of all rounds."""
         return math.fsum(
-            self.round_s(turn.num_passes, turn.draft_len, turn.context_len) for turn in rounds
+            self.round_s(turn.num_passes, turn.draft_len, turn.context_len)
+            + turn.backlog * self.catch_up_s
+            for turn in rounds
         )
 
     def seconds_of(self, counts: RoundCounts) -> Float64[np.ndarray, " policies"]:
@@ -173,6 +178,41 @@ class CostModel:
             raise ConfigError(
                 f"A cost model must hold numbers of seconds and no other: {error}."
             ) from error
+
+
+def routed_seconds(rounds: Iterable[ReplayedRound], costs: Sequence[CostModel]) -> float:
+    """Return the seconds of rounds with several drafters.
+
+    Args:
+        rounds: Each with its arm, an index of the costs.
+        costs: With each drafter; a round without draft is costed by the first.
+    """
+    return math.fsum(costs[turn.arm or 0].seconds([turn]) for turn in rounds)
+
+
+def with_one_verifier(costs: Sequence[CostModel]) -> list[CostModel]:
+    """Return costs of several drafters whose verifier takes the same.
+
+    Each drafter's costs were measured with the verifier's, one after the other. What those differ
+    by is chance, and would have a choice among drafters be one of measurements.
+
+    Args:
+        costs: At least one; widths that not all know are left out.
+
+    Raises:
+        ConfigError: If there are none.
+    """
+    check_that(len(costs) > 0, "costs", "those of at least one drafter", 0)
+    widths = sorted(set.intersection(*(set(each.verifier_pass_s) for each in costs)))
+    shared: dict[str, Any] = {
+        name: math.fsum(getattr(each, name) for each in costs) / len(costs)
+        for name in ("round_overhead_s", "context_len", "verifier_context_s")
+    }
+    shared["verifier_pass_s"] = {
+        width: math.fsum(each.verifier_pass_s[width] for each in costs) / len(costs)
+        for width in widths
+    }
+    return [replace(each, **shared) for each in costs]
 
 
 def read_costs(path: Path) -> CostModel:

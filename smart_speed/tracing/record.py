@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64
 
 from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.model import ModelDrafter
+from smart_speed.drafters.ngram_counts import matches_along
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import check_that
 from smart_speed.laws import Law, Scores, SeededChance
@@ -172,6 +173,7 @@ class TraceRecorder:
             own_lens.append(len(own))
             passes += own
             drafter.rollback(len(text.prompt) + position)
+        match_lens, match_probs = zip(*matches_along(text.prompt, text.tokens), strict=True)
         return Trace(
             prompt_id=text.prompt_id,
             task=text.task,
@@ -190,6 +192,8 @@ class TraceRecorder:
             passes=pass_table(passes),
             overlap=np.array(overlaps, dtype=np.float32) if text.laws else None,
             accept_prob=np.array(accept_probs, dtype=np.float32) if text.laws else None,
+            match_len=np.array(match_lens, dtype=np.uint8),
+            match_prob=np.array(match_probs, dtype=np.float64),
         )
 
     def _wanted_len(self, text: VerifiedText, position: int, context_len: int | None) -> int:

@@ -4,12 +4,21 @@ Under greedy verification the answer is exact: round by round the same lengths a
 reasons, because the strategy is shown the same facts and told the same outcomes.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, final
 
 from smart_speed.config import EntropyConfig
 from smart_speed.entropy import LawFacts
+from smart_speed.errors import check_that
 from smart_speed.records import FinishReason, RoundRecord, SequenceRecord
-from smart_speed.stopping.base import DraftView, Memoryless, SendingStrategy
+from smart_speed.stopping.base import (
+    BeforeRound,
+    ChoosingStrategy,
+    DraftView,
+    Memoryless,
+    SendingStrategy,
+)
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.rounds import ReplayedRound
@@ -27,7 +36,22 @@ def replay(prepared: PreparedTrace, config: EntropyConfig) -> list[ReplayedRound
         ConfigError: If a round would draft on where the trace does not, or the configuration
             measures an entropy that traces do not hold.
     """
-    return _Replay(prepared, config).rounds()
+    return _player(prepared, config).rounds()
+
+
+def replay_routed(
+    prepared: Sequence[PreparedTrace], config: EntropyConfig
+) -> list[ReplayedRound]:
+    """Play the rounds that a configuration which chooses drafters would have played.
+
+    Args:
+        prepared: The same text with every drafter, in the order of the strategy's.
+        config: Of strategy "route".
+
+    Raises:
+        ConfigError: As for ``replay``, or if the texts differ or are not of those drafters.
+    """
+    return RoutedReplay(prepared, config).rounds()
 
 
 def predicted_record(
@@ -51,7 +75,7 @@ def predicted_record(
     Raises:
         ConfigError: As for ``replay``, or if a pass is wider than any that the costs know.
     """
-    player = _Replay(prepared, config)
+    player = _player(prepared, config)
     rounds = player.rounds()
     trace = prepared.trace
     cut = prepared.output_len < trace.output_len
@@ -73,6 +97,84 @@ def predicted_record(
     )
 
 
+def before_round(
+    prepared: PreparedTrace, position: int, *, reads_verifier: bool = True, reads_match: bool = True
+) -> BeforeRound:
+    """Return what is known before a round that begins at a position."""
+    trace, verifier, match = prepared.trace, None, None
+    if reads_verifier and position:
+        nats = float(trace.verifier_entropy_nats[position - 1])
+        verifier = LawFacts(nats, float(trace.verifier_top_prob[position - 1]))
+    if reads_match and trace.match_len is not None and trace.match_prob is not None:
+        match = (int(trace.match_len[position]), float(trace.match_prob[position]))
+    return BeforeRound(trace.prompt_len + position, verifier, match)
+
+
+def _player(prepared: PreparedTrace, config: EntropyConfig) -> "_Replay | RoutedReplay":
+    if isinstance(config.build_strategy(), ChoosingStrategy):
+        return RoutedReplay([prepared], config)
+    return _Replay(prepared, config)
+
+
+@final
+class RoutedReplay:
+    """The decoding loop without its models, several drafters to choose among."""
+
+    def __init__(self, prepared: Sequence[PreparedTrace], config: EntropyConfig) -> None:
+        """Gather what is replayed; arguments and errors are those of ``replay_routed``."""
+        strategy = config.build_strategy()
+        rule = "one that chooses drafters, as 'route' does"
+        check_that(isinstance(strategy, ChoosingStrategy), "strategy", rule, config.strategy)
+        assert isinstance(strategy, ChoosingStrategy)
+        names, wanted = tuple(each.trace.drafter for each in prepared), strategy.drafters
+        fits = names == wanted or len(names) == len(wanted) == 1
+        check_that(fits, "traces", f"of the drafters {', '.join(wanted)}", names)
+        texts = {(each.trace.prompt_id, each.output_len) for each in prepared}
+        check_that(len(texts) == 1, "traces", "of one text", sorted(texts))
+        self._strategy = strategy
+        self._prepared = prepared
+        self._players = [_Replay(each, config) for each in prepared]
+
+    @property
+    def strategy(self) -> ChoosingStrategy[Any]:
+        """Who chooses."""
+        return self._strategy
+
+    def rounds(self) -> list[ReplayedRound]:
+        """Play until the text is written."""
+        strategy, first = self._strategy, self._prepared[0]
+        state, position, rounds = strategy.initial_state(), 0, []
+        while position < first.output_len:
+            state = strategy.choose(state, self.before(position))
+            rounds.append(self.turn(position, state))
+            state = strategy.after_round(state, self.record(rounds[-1]))
+            position += rounds[-1].emitted_len
+        return rounds
+
+    def before(self, position: int) -> BeforeRound:
+        """Return what is known before a round that begins at a position."""
+        strategy = self._strategy
+        return before_round(
+            self._prepared[0],
+            position,
+            reads_verifier=strategy.reads_verifier,
+            reads_match=strategy.reads_match,
+        )
+
+    def turn(self, position: int, state: Any) -> ReplayedRound:
+        """Play one round from a position, with somebody or nobody chosen."""
+        arm = self._strategy.chosen(state)
+        turn = self._players[arm or 0].turn(position, state)
+        missed = self._strategy.missed(state, turn.context_len) if turn.num_passes else 0
+        return turn._replace(arm=arm, backlog=missed)
+
+    def record(self, turn: ReplayedRound, costs: CostModel | None = None) -> RoundRecord:
+        """Return the record of a round; its seconds are 0 without costs."""
+        made = self._players[turn.arm or 0].record(turn, costs)
+        name = "none" if turn.arm is None else self._strategy.drafters[turn.arm]
+        return replace(made, drafter=name)
+
+
 @final
 class _Replay:
     """The decoding loop without its models."""
@@ -92,22 +194,27 @@ class _Replay:
         remembers = not isinstance(strategy, Memoryless)
         state, position, rounds = strategy.initial_state(), 0, []
         while position < prepared.output_len:
-            num_passes, draft_len, reason = self._draft(position, state)
-            left = prepared.output_len - position
-            accepted_len = min(prepared.accepted_lens[position], draft_len, left)
-            turn = ReplayedRound(
-                context_len=prepared.trace.prompt_len + position,
-                num_passes=num_passes,
-                draft_len=draft_len,
-                accepted_len=accepted_len,
-                emitted_len=min(accepted_len + 1, left),
-                stop_reason=reason,
-            )
+            turn = self.turn(position, state)
             rounds.append(turn)
             if remembers:
                 state = strategy.after_round(state, self.record(turn))
             position += turn.emitted_len
         return rounds
+
+    def turn(self, position: int, state: Any) -> ReplayedRound:
+        """Play one round from a position."""
+        prepared = self._prepared
+        num_passes, draft_len, reason = self._draft(position, state)
+        left = prepared.output_len - position
+        accepted_len = min(prepared.accepted_lens[position], draft_len, left)
+        return ReplayedRound(
+            context_len=prepared.trace.prompt_len + position,
+            num_passes=num_passes,
+            draft_len=draft_len,
+            accepted_len=accepted_len,
+            emitted_len=min(accepted_len + 1, left),
+            stop_reason=reason,
+        )
 
     def record(self, turn: ReplayedRound, costs: CostModel | None = None) -> RoundRecord:
         """Return the record of a round; its seconds are 0 without costs."""
@@ -117,10 +224,11 @@ class _Replay:
             further = turn.context_len - costs.context_len
             step_s = costs.drafter_step_s + further * costs.drafter_context_s
             extra_s = costs.first_step_extra_s if turn.num_passes else 0.0
-            drafter_s = turn.num_passes * step_s + extra_s
+            missed_s = turn.backlog * costs.catch_up_s
+            drafter_s = turn.num_passes * step_s + extra_s + missed_s
             strategy_s = turn.num_passes * costs.strategy_step_s
             verifier_s = costs.pass_s(turn.draft_len + 1) + further * costs.verifier_context_s
-            round_s = costs.round_s(turn.num_passes, turn.draft_len, turn.context_len)
+            round_s = costs.seconds([turn])
         facts = self._seen(position, turn.num_passes)
         return RoundRecord(
             context_len=turn.context_len,

@@ -19,6 +19,10 @@ class ReplayedRound(NamedTuple):
     accepted_len: int
     emitted_len: int
     stop_reason: str
+    arm: int | None = None
+    """Who was chosen among several drafters; ``None`` for nobody, and where there was no choice."""
+    backlog: int = 0
+    """Tokens that a drafter read which it had missed while others drafted."""
 
 
 @final

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, UInt16, UInt32
+from jaxtyping import Bool, Float32, Float64, Int32, UInt8, UInt16, UInt32
 
 from smart_speed.config import EntropyConfig
 from smart_speed.entropy import EntropyType
@@ -98,6 +98,11 @@ class Trace:
     """Of sampled text: sum of min(target, draft) at each position, 0 without a pass."""
     accept_prob: Float32[np.ndarray, " output"] | None = None
     """Of sampled text: probability that the drafter's token was accepted, given the text."""
+    match_len: UInt8[np.ndarray, " output"] | None = None
+    """Tokens of the longest context before each position that the text had before; ``None`` in
+    traces of earlier versions."""
+    match_prob: Float64[np.ndarray, " output"] | None = None
+    """Probability that it gives to its likeliest next token."""
 
     def __post_init__(self) -> None:
         assert 0 < self.output_len <= self.max_new_len

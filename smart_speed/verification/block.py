@@ -1,7 +1,7 @@
 """Block verification: judge the prefixes of a draft jointly."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from smart_speed.laws import Chance, Proposal
 from smart_speed.verification.base import TargetLaws, Verdict
@@ -23,16 +23,18 @@ class BlockVerification:
 
     lossless: bool = True
 
-    def verify(self, proposal: Proposal, target: TargetLaws, chance: Chance) -> Verdict:
+    def verify(
+        self, proposal: Proposal, target: TargetLaws, chance: Chance, state: Any = None
+    ) -> Verdict:
         weights = [1.0]
         laws = []
         for position, (token, draft) in enumerate(zip(proposal.tokens, proposal.laws, strict=True)):
-            laws.append(target(position))
+            laws.append(target.law(position))
             ratio = laws[-1].prob_of(token) / draft.prob_of(token)
             weights.append(min(1.0, weights[-1] * ratio))
         whole = len(proposal.tokens)
         if chance.flip(weights[whole]):
-            return Verdict(whole, chance.draw(target(whole)))
+            return Verdict(whole, chance.draw(target.law(whole)))
         for kept in range(whole - 1, -1, -1):
             draft, weight = proposal.laws[kept], weights[kept]
             excess = laws[kept].excess_over(draft, weight)

@@ -1,7 +1,7 @@
 """Greedy match: keep what the verifier would have written itself."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from smart_speed.laws import Chance, Proposal
 from smart_speed.verification.base import TargetLaws, Verdict
@@ -18,9 +18,11 @@ class GreedyMatch:
 
     lossless: bool = True
 
-    def verify(self, proposal: Proposal, target: TargetLaws, chance: Chance) -> Verdict:
+    def verify(
+        self, proposal: Proposal, target: TargetLaws, chance: Chance, state: Any = None
+    ) -> Verdict:
         for position, token in enumerate(proposal.tokens):
-            wanted = chance.draw(target(position))
+            wanted = chance.draw(target.law(position))
             if token != wanted:
                 return Verdict(position, wanted)
-        return Verdict(len(proposal.tokens), chance.draw(target(len(proposal.tokens))))
+        return Verdict(len(proposal.tokens), chance.draw(target.law(len(proposal.tokens))))

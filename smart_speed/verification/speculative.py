@@ -1,7 +1,7 @@
 """Speculative sampling: the ratio test, token by token."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from smart_speed.laws import Chance, Proposal
 from smart_speed.verification.base import TargetLaws, Verdict
@@ -18,9 +18,11 @@ class SpeculativeSampling:
 
     lossless: bool = True
 
-    def verify(self, proposal: Proposal, target: TargetLaws, chance: Chance) -> Verdict:
+    def verify(
+        self, proposal: Proposal, target: TargetLaws, chance: Chance, state: Any = None
+    ) -> Verdict:
         for position, (token, draft) in enumerate(zip(proposal.tokens, proposal.laws, strict=True)):
-            law = target(position)
+            law = target.law(position)
             if not chance.flip(law.prob_of(token) / draft.prob_of(token)):
                 return Verdict(position, chance.draw(law.residual(draft)))
-        return Verdict(len(proposal.tokens), chance.draw(target(len(proposal.tokens))))
+        return Verdict(len(proposal.tokens), chance.draw(target.law(len(proposal.tokens))))

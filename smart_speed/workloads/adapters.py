@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import cycle, groupby
 from typing import NamedTuple, final
 
+from smart_speed.checks.answer_check import AnswerCheck
 from smart_speed.errors import ConfigError
 from smart_speed.workloads.data_files import Row
 from smart_speed.workloads.running_text import article_openings, has_passages, passages
@@ -113,6 +114,19 @@ def _each(say: Callable[[Row], Said]) -> Adapt:
     return lambda rows, _origin: map(say, rows)
 
 
+def _word_problem(row: Row) -> Said:
+    """Keep the final number of the solution, which stands behind "####", to check answers with."""
+    said = _question(row)
+    final = (said.reference or "").rpartition("####")[2].strip()
+    return said._replace(check=AnswerCheck(kind="number", expected=final) if final else None)
+
+
+def _trivia(row: Row) -> Said:
+    said = _question(row)
+    known = said.reference
+    return said._replace(check=AnswerCheck(kind="phrase", expected=known) if known else None)
+
+
 def _question(row: Row) -> Said:
     return Said((row["question"],), reference=answer_of(row.get("answer")))
 
@@ -136,7 +150,12 @@ def _function(row: Row) -> Said:
     """Ask for the rest of a function: bare code is not what people send to a chat model."""
     text = "Complete this Python function:\n\n" + row["prompt"].strip("\n")
     reference = answer_of(row.get("canonical_solution"))
-    return Said((text,), reference=reference, item_text=row["prompt"])
+    check = None
+    if isinstance(row.get("test"), str) and isinstance(row.get("entry_point"), str):
+        name = row["entry_point"]
+        tests = f"{row['test']}\ncheck({name})"
+        check = AnswerCheck(kind="python", expected=tests, opening=row["prompt"], entry_point=name)
+    return Said((text,), reference=reference, check=check, item_text=row["prompt"])
 
 
 def _programs(rows: Iterator[Row], origin: Origin) -> Iterator[Said]:
@@ -148,7 +167,10 @@ def _programs(rows: Iterator[Row], origin: Origin) -> Iterator[Said]:
             if isinstance(tests, str):  # of a table
                 raise ValueError("test_list must be a list")
             text = f"{wish} Your code should pass this test: {tests[0]}"
-            yield Said((text,), reference=answer_of(row.get("code")), item_text=str(wish))
+            needed = filter(None, [row.get("test_setup_code"), *tests])
+            check = AnswerCheck(kind="python", expected="\n".join(needed))
+            reference = answer_of(row.get("code"))
+            yield Said((text,), reference=reference, check=check, item_text=str(wish))
 
 
 def _summary(row: Row) -> Said:
@@ -189,7 +211,7 @@ def _plain_text(rows: Iterator[Row], _origin: Origin) -> Iterator[Said]:
 
 ADAPTERS: Mapping[str, Adapter] = {
     "gsm8k": Adapter(
-        adapt=_each(_question), needs=("question",), hub="openai/gsm8k", config="main"
+        adapt=_each(_word_problem), needs=("question",), hub="openai/gsm8k", config="main"
     ),
     "math": Adapter(adapt=_each(_problem), needs=("problem",), hub="HuggingFaceH4/MATH-500"),
     "humaneval": Adapter(
@@ -215,7 +237,7 @@ ADAPTERS: Mapping[str, Adapter] = {
         adapt=_each(_chat), needs=("prompt",), hub="google/IFEval", test_split="train"
     ),
     "nq_open": Adapter(
-        adapt=_each(_question),
+        adapt=_each(_trivia),
         needs=("question",),
         hub="google-research-datasets/nq_open",
         test_split="validation",

@@ -55,6 +55,7 @@ def read_workload(name: str | Sequence[str], *, split: str | None = None) -> lis
                 turns=said.turns,
                 chat=said.chat,
                 reference=said.reference,
+                check=said.check,
                 item_text=said.item_text,
             )
     return list(found.values())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from smart_speed.checks.answer_check import AnswerCheck
 from smart_speed.errors import check_that
 
 _HASH_LEN = 16
@@ -25,6 +26,8 @@ class WorkloadPrompt:
     """Whether it goes into the model's chat template; if not, it is a text to go on with."""
     reference: str | None = None
     """An answer that comes with the data; several of them stand on lines of their own."""
+    check: AnswerCheck | None = None
+    """What makes an answer to a single turn right; ``None`` where that cannot be checked."""
     item_text: str | None = None
     """What the item of the data set says, where the prompt says it in other words."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from smart_speed.checks.answer_check import AnswerCheck
 from smart_speed.workloads.data_files import Row
 from smart_speed.workloads.running_text import opening
 
@@ -28,6 +29,8 @@ class Said(NamedTuple):
     """Which one of its article it is, if that gives several."""
     prompt_id: str = ""
     """If it has one already."""
+    check: AnswerCheck | None = None
+    """What makes an answer right, if that can be checked."""
     item_text: str | None = None
     """What the item says, where the turns say it in other words."""
 

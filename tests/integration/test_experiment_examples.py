@@ -34,7 +34,7 @@ def example(name: str) -> ModuleType:
 
 def test_every_example_has_a_test() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == {
-        "quick_start.py", "experiment.toml", "own_strategy.py", "replay_a_run.py"
+        "quick_start.py", "experiment.toml", "lossy.toml", "own_strategy.py", "replay_a_run.py"
     }  # fmt: skip
 
 
@@ -71,6 +71,19 @@ def test_experiment_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     own = {name: each for name, each in dict(config.conditions).items() if each}  # type: ignore[arg-type]
     outcome = quiet_runner(replace(small, conditions=own)).run_full_experiment()
     assert outcome.num_done == 3
+
+
+def test_lossy_toml(tmp_path: Path) -> None:
+    config = ExperimentConfig.from_dict(read_toml(EXAMPLES / "lossy.toml"))
+    found = recipes(config)
+    assert {"plain", "calibrated", "fixed-4", "typical"} < set(found)
+    assert sum(each.role == "lossy" for each in found.values()) == 3  # and one of one's own
+    small = toy_config(tmp_path, num_samples=1)
+    own = {name: each for name, each in dict(config.conditions).items() if each}  # type: ignore[arg-type]
+    outcome = quiet_runner(replace(small, conditions=own)).run_full_experiment()
+    assert outcome.num_done == 2
+    lossless = {each.record.condition: each.record.lossless for each in read_answers(small.folder)}
+    assert lossless == {"plain": True, "typical": False}
 
 
 def test_own_strategy(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ def turn(
     """Return a round; seconds that are not given are 0, those of the whole round 1."""
     nats = tuple(entropies_nats) if entropies_nats is not None else (0.5,) * drafted
     names = ("drafter_s", "entropy_s", "strategy_s", "verifier_s")
+    timed: dict[str, Any] = {**dict.fromkeys(names, 0.0), "round_s": 1.0, **seconds}
     return RoundRecord(
         context_len=10,
         entropies_nats=nats,
@@ -36,7 +37,7 @@ def turn(
         accepted_len=accepted,
         emitted_len=accepted + 1 if emitted is None else emitted,
         stop_reason=stop_reason,
-        **{**dict.fromkeys(names, 0.0), "round_s": 1.0, **seconds},
+        **timed,
     )
 
 
@@ -118,7 +119,10 @@ def write_run(
     manifest = RunManifest(
         name="by hand",
         config={},
-        conditions={name: ConditionInfo(role=role, config={}) for name, role in roles.items()},
+        conditions={
+            name: ConditionInfo(role=role, config={}, lossless=role != "lossy")
+            for name, role in roles.items()
+        },
         prompts=tuple(prompts or (PromptInfo(prompt_id=key, task=tasks[key]) for key in tasks)),
         calibration_prompt_ids=(),
         repeats=repeats,

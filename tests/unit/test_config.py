@@ -60,6 +60,19 @@ UNUSUAL_ELSEWHERE: dict[str, tuple[Any, dict[str, Any]]] = {
     "renyi_order": (3.0, {"entropy_type": "renyi"}),
     "entropy_top_k": (7, {"entropy_type": "topk"}),
     "verification": ("block", {}),
+    "theta_phase": (0.7, {}),
+    "phase_hysteresis": (0.4, {"theta_phase": 1.1}),
+    "lenience": (0.25, {"verification": "relaxed"}),
+    "strictness": (1.5, {"verification": "relaxed"}),
+    "relax_in": ("high", {"verification": "relaxed"}),
+    "easd_theta": (1.5, {"verification": "easd"}),
+    "easd_top_n": (3, {"verification": "easd"}),
+    "easd_overlap": (0.8, {"verification": "easd"}),
+    "typical_epsilon": (0.2, {"verification": "typical"}),
+    "typical_delta": (0.4, {"verification": "typical"}),
+    "fly_theta": (0.5, {"verification": "fly"}),
+    "fly_window": (3, {"verification": "fly"}),
+    "fly_full": (True, {"verification": "fly"}),
 }
 """The same of every other setting, with what it needs beside it."""
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +18,12 @@ from smart_speed.engines import toy
 from smart_speed.errors import ConfigError, OutputError
 from smart_speed.generation import Result, Round
 from smart_speed.heatmap_data import heatmap_of
+from smart_speed.phases import Phases
 from smart_speed.records import RoundRecord, SequenceRecord
 from smart_speed.reporting.heatmap import Heatmap, html_page, write_heatmap
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+from tests.unit.traced import drafter_of, verifier_of
 
 VOID = {"meta", "rect", "path", "br"}
 
@@ -163,6 +167,55 @@ def test_a_real_answer_keeps_its_text_and_its_candidates(
         assert [each.token == token.token for each in token.candidates] == [
             each.written for each in token.candidates
         ]
+
+
+def test_phases_are_shaded_and_told() -> None:
+    """Catches: phases of drafts rather than of the text; a shade that a round's end cuts."""
+    verifier, drafter = verifier_of(0), drafter_of("model", 0)
+    config = EntropyConfig(strategy="fixed", theta_phase=1.0)
+    decoder = EntropyBasedSpeculativeDecoder(verifier, drafter, config)
+    warm = Sampling(temperature=1.0, seed=3)
+    result = decoder.generate("abc", max_new_tokens=60, sampling=warm)
+    entropies = [nats for turn in result.rounds for nats in turn.record.verifier_entropies_nats]
+    middle = sorted(entropies)[len(entropies) // 2]
+    phases = Phases(theta_phase=middle, phase_hysteresis=0.0)
+    decode = verifier.tokenizer.decode
+    heatmap = heatmap_of(result, prompt="abc", decode=decode, phases=phases)
+    tokens = [token for piece in heatmap.pieces for token in piece.tokens]
+    assert [token.verifier_nats for token in tokens] == entropies
+    along = phases.phases_along(entropies)
+    assert [token.phase for token in tokens] == along
+    groups = [(phase, len(list(group))) for phase, group in groupby(along)]
+    lens = [count for phase, count in groups if phase == "reasoning"]
+    assert len(lens) > 1
+    page = html_page(heatmap)
+    assert read(page) == f"abc{result.text}"
+    text, strip = page.split("<svg")
+    card = text[text.index('class="card text"') :]
+    assert len(re.findall(r'class="t [^"]*\breasoning"', card)) == sum(lens)
+    widths = [float(each) for each in re.findall(r'class="phase"[^>]* width="([\d.]+)"', strip)]
+    assert [round(width / min(widths) * min(lens)) for width in widths] == lens
+    assert "a reasoning phase: the verifier’s own law wavers" in text
+    assert "reasoning phase: the verifier’s own law has" in text
+    share = along.count("predictable") / len(along)
+    assert heatmap.facts["Predictable"] == f"{share:.0%} of tokens, {len(groups)} phases"
+
+
+def test_without_phases_nothing_is_shaded() -> None:
+    result = answer((list(b"abc"), list(b"abx"), [0.1] * 3))
+    for phases in (None, Phases()):  # that record holds no entropies of the verifier
+        heatmap = heatmap_of(result, prompt="", decode=bytes_decode, phases=phases)
+        page = html_page(heatmap)
+        assert 'class="phase"' not in page
+        assert "reasoning phase" not in page
+        assert "Predictable" not in heatmap.facts
+
+
+def test_a_lossy_answer_says_so() -> None:
+    result = answer((list(b"abc"), list(b"abx"), [0.1] * 3))
+    lossy = replace(result, record=replace(result.record, lossless=False))
+    heatmap = heatmap_of(lossy, prompt="", decode=bytes_decode)
+    assert heatmap.facts["Strategy"] == "absolute (lossy)"
 
 
 def test_plain_decoding_is_neutral() -> None:

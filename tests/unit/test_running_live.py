@@ -8,10 +8,12 @@ import pytest
 
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import NonFiniteError
+from smart_speed.prompting import encode_prompt
 from smart_speed.run_folder import Answer, AnswerKey, ConditionInfo
 from smart_speed.running.live import PromptPlayer, Work
 from smart_speed.running.prompts import LivePrompt
 from smart_speed.sampling import Sampling
+from smart_speed.scoring import score_text
 from tests.unit.traced import drafter_of, verifier_of
 
 CONDITIONS = {
@@ -113,6 +115,23 @@ def test_conversation_goes_on_from_the_answer_that_was_kept() -> None:
     ((made,),) = played(TWO_TURNS, done)
     turns = len(TWO_TURNS.turns[0]) + 3 + len(TWO_TURNS.turns[1])
     assert made.record.prompt_len == turns
+
+
+def test_texts_are_scored_where_some_need_not_be_the_verifiers() -> None:
+    assert all(each.score is None for made in played(TWO_TURNS) for each in made)
+    lossy = {**CONDITIONS, "lossy": replace(CONDITIONS["fixed-2"], lossless=False)}
+    work = WORK._replace(conditions=lossy)
+    conversations = played(TWO_TURNS, work=work)
+    plain = next(made for made in conversations if made[0].key.condition == "plain")
+    verifier = verifier_of(0)
+    first = score_text(verifier.model, [0, 1, 2], plain[0].tokens)
+    asked = encode_prompt(TWO_TURNS.asked([verifier.tokenizer.decode(plain[0].tokens)]), verifier)
+    second = score_text(verifier.model, asked, plain[1].tokens)
+    for made in conversations:
+        assert [each.score for each in made] == [first, second]
+        assert [each.record.reused_len > 0 for each in made] == [False, True]
+        assert made[0].text == verifier.tokenizer.decode(made[0].tokens)
+        assert Answer.from_line(made[0].to_line(), "here") == made[0]
 
 
 def test_failure_is_a_record_and_the_others_go_on() -> None:

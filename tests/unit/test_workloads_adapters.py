@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from smart_speed.checks.answer_check import AnswerCheck
 from smart_speed.errors import ConfigError
 from smart_speed.training.prompts import read_prompts
 from smart_speed.workloads.adapters import (
@@ -82,7 +83,47 @@ def words(count: int, word: str) -> str:
 )  # fmt: skip
 def test_one_item(key: str, row: dict[str, Any], text: str, reference: str | None) -> None:
     (found,) = said(key, row)
-    assert found._replace(item_text=None) == Said((text,), reference=reference)
+    assert found._replace(item_text=None, check=None) == Said((text,), reference=reference)
+
+
+@pytest.mark.parametrize(
+    ("key", "row", "check"),
+    [
+        (
+            "gsm8k",
+            {"question": "1 + 1?", "answer": "So\n#### 2"},
+            AnswerCheck(kind="number", expected="2"),
+        ),
+        ("gsm8k", {"question": "1 + 1?"}, None),
+        (
+            "nq_open",
+            {"question": "who", "answer": ["A", "B"]},
+            AnswerCheck(kind="phrase", expected="A\nB"),
+        ),
+        (
+            "humaneval",
+            {"prompt": "def f():\n", "entry_point": "f", "test": "def check(candidate): pass"},
+            AnswerCheck(
+                kind="python",
+                expected="def check(candidate): pass\ncheck(f)",
+                opening="def f():\n",
+                entry_point="f",
+            ),
+        ),
+        ("humaneval", {"prompt": "def f():\n", "entry_point": "f"}, None),
+        (
+            "mbpp",
+            {
+                "task_id": 11, "text": "Add.", "code": "c", "test_list": ["assert a", "assert b"],
+                "test_setup_code": "x = 1",
+            },
+            AnswerCheck(kind="python", expected="x = 1\nassert a\nassert b"),
+        ),
+        ("mt_bench", {"turns": ["Hello"], "reference": ["A"]}, None),
+    ],
+)  # fmt: skip
+def test_what_makes_an_answer_right(key: str, row: dict[str, Any], check: Any) -> None:
+    assert [each.check for each in said(key, row)] == [check]
 
 
 @pytest.mark.parametrize(

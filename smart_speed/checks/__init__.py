@@ -1,0 +1,1 @@
+"""Is an answer right? For tasks whose answers can be checked without a judge."""
