@@ -1,7 +1,7 @@
 """Speed of whole answers over plain decoding, by task, drafter and condition, all interleaved."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -32,6 +32,8 @@ class LivePlan:
     """Strategies, as in "absolute" or "fixed:4", or configurations by name; plain decoding is
     always among them."""
     max_new_tokens: int
+    others: Mapping[str, tuple[Drafter, EntropyConfig]] = field(default_factory=dict)
+    """More conditions, each with a drafter of its own."""
 
     def decoders(self) -> dict[str, EntropyBasedSpeculativeDecoder]:
         """Return one for plain decoding, and one for each drafter and condition."""
@@ -44,6 +46,8 @@ class LivePlan:
                 if name != BASELINE:
                     decoder = EntropyBasedSpeculativeDecoder(self.verifier, drafter, config)
                     made[f"{drafter_name} {name}"] = decoder
+        for name, (drafter, config) in self.others.items():
+            made[name] = EntropyBasedSpeculativeDecoder(self.verifier, drafter, config)
         return made
 
 

@@ -77,7 +77,7 @@ def main() -> None:
 
 def conditions_of(profile: Profile | None) -> dict[str, EntropyConfig]:
     """Return every strategy with its own settings, and with those of a profile."""
-    free = [name for name, kind in STRATEGIES.items() if not kind.reads_calibration]
+    free = [name for name, kind in STRATEGIES.items() if None not in kind.required.values()]
     configs = {name: EntropyConfig(strategy=name) for name in free}
     if profile is None:
         console.print("No profile: strategies that need one and learned settings are left out.")

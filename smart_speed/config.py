@@ -85,6 +85,8 @@ class EntropyConfig:
     """Of "calibrated" and "specdec_pp": what a profile holds."""
     routing: Routing | None = None
     """Of "route": what a profile of several drafters holds."""
+    route_by: str | None = None
+    """Of "route": "gain", "chain", "hedge", or the drafter that is always to draft."""
     online: bool | None = None
     """Whether "calibrated" keeps adjusting to the text at hand."""
     options: Mapping[str, Any] | None = None

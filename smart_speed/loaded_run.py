@@ -53,8 +53,8 @@ class LoadedRun:
     @cached_property
     def costs(self) -> CostModel | None:
         """What rounds cost on the machine of the run; ``None`` if that was not measured."""
-        measured = self.profile.learned.get("measured") if self.profile else None
-        return CostModel.from_json(measured["costs"]) if measured else None
+        measured = self.profile.learned.get("measured", {}) if self.profile else {}
+        return CostModel.from_json(measured["costs"]) if "costs" in measured else None
 
     @cached_property
     def texts(self) -> list[PreparedTrace]:

@@ -186,8 +186,8 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
         name: "ngram"; "layers:N" for the verifier's own first N layers; one of
             ``shipped_drafters()``; a folder, GGUF file or hub id; any of these but "ngram" followed
             by "+ngram", for the two blended; "route:" and several of all these, separated by
-            commas, for whoever is chosen before each round; or "default": ``DEFAULT_DRAFTER`` for verifiers of the
-            vocabulary that it was made for, else "ngram".
+            commas, for whoever is chosen before each round; or "default": ``DEFAULT_DRAFTER`` for
+            verifiers of the vocabulary that it was made for, else "ngram".
         verifier: Whose vocabulary it must share, or have a part of.
         options: How to load it. A shipped drafter runs on the verifier's engine, in its own
             number format and with its own context.
@@ -199,12 +199,7 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
         ConfigError: If a drafter to choose among is named twice, or chooses itself.
     """
     if name == "default" and verifier.engine != "toy":
-        if DEFAULT_DRAFTER.removesuffix(BLENDED) not in shipped_drafters():
-            return NgramDrafter()
-        try:
-            return load_drafter(DEFAULT_DRAFTER, verifier, options)
-        except VocabularyError:  # made for another verifier
-            return NgramDrafter()
+        return _default_drafter(verifier, options)
     if name == "ngram":
         return NgramDrafter()
     if name.startswith(PREFIX):
@@ -227,6 +222,15 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
         known = ", ".join(["default", "layers:N", "ngram", "route:A,B", *shipped_drafters()])
         said = str(error).rstrip(".")
         raise ModelError(f"{said}; drafters that go by a name are {known}.") from error
+
+
+def _default_drafter(verifier: LoadedModel, options: LoadOptions) -> Drafter:
+    if DEFAULT_DRAFTER.removesuffix(BLENDED) not in shipped_drafters():
+        return NgramDrafter()
+    try:
+        return load_drafter(DEFAULT_DRAFTER, verifier, options)
+    except VocabularyError:  # made for another verifier
+        return NgramDrafter()
 
 
 def routed_names(name: str) -> list[str]:

@@ -107,7 +107,7 @@ STRATEGIES: Mapping[str, StrategyKind] = {
         max_draft_len=16,
         required={"routing": None},
         stop_placement="before",
-        ignores=_STOPPING,
+        ignores=(*_STOPPING, "min_draft_len"),
     ),
     "confidence": StrategyKind(Confidence, max_draft_len=20),
     "heuristic": StrategyKind(Heuristic, max_draft_len=20, ignores=_STOPPING),

@@ -40,7 +40,6 @@ COSTS = RoundCosts(
 CALIBRATION = Calibration(acceptance=ACCEPTANCE, costs=COSTS, rate=1.15, price=1.3)
 
 
-
 def routing_of(*drafters: str, reads_verifier: bool = True) -> Routing:
     """Return a routing that favours now the one and now the other, and at times nobody."""
     size = len(drafters)
@@ -54,7 +53,7 @@ def routing_of(*drafters: str, reads_verifier: bool = True) -> Routing:
                 drafter=name,
                 calibration=CALIBRATION,
                 catch_up_s=0.02,
-                bias=-0.2,
+                bias=-0.2 if reads_verifier else 0.1,
                 weights=(*verifier, 0.1 * at, 0.3, -0.1, 0.3 - 0.3 * at, *recents),
             )
         )

@@ -169,44 +169,67 @@ class Judge:
 
     def judgement(self, totals: Sequence[Totals]) -> Judgement:
         """Return the figures of what each text took, in the order of the texts."""
-        tables = [self._table(task, totals) for task in self.tasks]
-        sums = [table.sum(axis=0) for table in tables]
-        speeds = {task: float(_speed(each)) for task, each in zip(self.tasks, sums, strict=True)}
-        shares = {task: float(_share(each)) for task, each in zip(self.tasks, sums, strict=True)}
-        over = {task: float(_over(each)) for task, each in zip(self.tasks, sums, strict=True)}
-        tokens, _, rounds, passes, drafted, accepted = map(sum, zip(*totals, strict=True))
-        return Judgement(
-            speed=bootstrap_mean(tables, _speed),
-            speed_by_task=speeds,
-            share=bootstrap_mean(tables, _share),
-            share_by_task=shares,
-            over_fixed=bootstrap_mean(tables, _over),
-            over_fixed_by_task=over,
-            mean_draft_len=drafted / rounds,
-            acceptance_rate=accepted / drafted if drafted else math.nan,
-            passes_per_token=passes / tokens,
-            emitted_per_round=tokens / rounds,
-        )
-
-    def _table(self, task: str, totals: Sequence[Totals]) -> np.ndarray:
-        """Return a row for each text of a task: tokens, and seconds of policy and bounds."""
-        rows = [
-            (total.seconds, self._plain_s[at], self._fixed_s[at], self._oracle_s[at])
-            for at, total in enumerate(totals)
-            if self.texts[at].trace.task == task
-        ]
-        return np.array(rows, dtype=np.float64)
+        bounds = Bounds(self._plain_s, self._fixed_s, self._oracle_s)
+        return judgement_of([each.trace.task for each in self.texts], totals, bounds)
 
 
-def _totals(text: PreparedTrace, rounds: Sequence[ReplayedRound], costs: CostModel) -> Totals:
+class Bounds(NamedTuple):
+    """Seconds of each text under what policies are held to."""
+
+    plain_s: Sequence[float]
+    base_s: Sequence[float]
+    """Under what is to be beaten, such as the best fixed length."""
+    best_s: Sequence[float]
+    """Under a policy that knows the future."""
+
+
+def judgement_of(tasks: Sequence[str], totals: Sequence[Totals], bounds: Bounds) -> Judgement:
+    """Return the figures of a policy.
+
+    Args:
+        tasks: Of each text.
+        totals: What each took.
+        bounds: The same texts under others; what is to be beaten stands for the fixed length.
+    """
+    rows = np.array(
+        [(total.seconds, *bound) for total, *bound in zip(totals, *bounds, strict=True)],
+        dtype=np.float64,
+    )
+    names = list(dict.fromkeys(tasks))
+    tables = [rows[[at for at, each in enumerate(tasks) if each == task]] for task in names]
+    sums = [table.sum(axis=0) for table in tables]
+    speeds = {task: float(_speed(each)) for task, each in zip(names, sums, strict=True)}
+    shares = {task: float(_share(each)) for task, each in zip(names, sums, strict=True)}
+    over = {task: float(_over(each)) for task, each in zip(names, sums, strict=True)}
+    tokens, _, rounds, passes, drafted, accepted = map(sum, zip(*totals, strict=True))
+    return Judgement(
+        speed=bootstrap_mean(tables, _speed),
+        speed_by_task=speeds,
+        share=bootstrap_mean(tables, _share),
+        share_by_task=shares,
+        over_fixed=bootstrap_mean(tables, _over),
+        over_fixed_by_task=over,
+        mean_draft_len=drafted / rounds,
+        acceptance_rate=accepted / drafted if drafted else math.nan,
+        passes_per_token=passes / tokens,
+        emitted_per_round=tokens / rounds,
+    )
+
+
+def totals_of(text: PreparedTrace, rounds: Sequence[ReplayedRound], seconds: float) -> Totals:
+    """Return what one text took."""
     return Totals(
         tokens=text.output_len,
-        seconds=costs.seconds(rounds),
+        seconds=seconds,
         num_rounds=len(rounds),
         num_passes=sum(turn.num_passes for turn in rounds),
         drafted=sum(turn.draft_len for turn in rounds),
         accepted=sum(turn.accepted_len for turn in rounds),
     )
+
+
+def _totals(text: PreparedTrace, rounds: Sequence[ReplayedRound], costs: CostModel) -> Totals:
+    return totals_of(text, rounds, costs.seconds(rounds))
 
 
 def _speed(sums: np.ndarray) -> np.ndarray:

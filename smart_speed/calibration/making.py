@@ -9,11 +9,14 @@ from smart_speed.calibration.judging import Judge
 from smart_speed.calibration.learning import calibrated_config, learn_calibration
 from smart_speed.calibration.phase_threshold import learn_phases
 from smart_speed.calibration.quality import FitQuality, cross_validated
+from smart_speed.calibration.route_judging import RouteJudge
+from smart_speed.calibration.routing import Routed, learn_routing
 from smart_speed.calibration.samples import all_samples
 from smart_speed.calibration.search import GRIDS, best_settings
 from smart_speed.config import EntropyConfig
 from smart_speed.entropy import EntropyType
 from smart_speed.profiles import Profile, shared_settings
+from smart_speed.stopping.calibrated import Calibration
 from smart_speed.strategies import STRATEGIES
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
@@ -113,6 +116,77 @@ def make_profile(
             "phases": learn_phases(texts).to_json(),
             "predicted": predictions(texts, costs, chosen, strategies),
         },
+    )
+
+
+def make_route_profile(
+    texts: Sequence[Sequence[PreparedTrace]],
+    made: Mapping[str, Profile],
+    costs: Mapping[str, CostModel],
+    drafter: Mapping[str, str],
+) -> Profile:
+    """Learn to choose among drafters that have a profile each.
+
+    Args:
+        texts: Each with every drafter, in the order of the profiles.
+        made: The profiles, by drafter; all of one verifier, engine and machine.
+        costs: With each drafter.
+        drafter: Name and id of all drafters together.
+
+    Returns:
+        A profile whose predictions are of the calibration texts: the best single drafter stands
+        where others have the best fixed length, the oracle's choice where others have the oracle.
+
+    Raises:
+        ConfigError: If there is too little to learn from.
+    """
+    first = next(iter(made.values()))
+    kinds: set[EntropyType] = {each.config.get("entropy_type", "shannon") for each in made.values()}
+    # Decoding measures one entropy, whoever drafts.
+    kind: EntropyType = next(iter(kinds)) if len(kinds) == 1 else "shannon"
+    calibrations = [
+        _calibration_by(kind, profile, [text[at] for text in texts], costs[name])
+        for at, (name, profile) in enumerate(made.items())
+    ]
+    drafters = Routed.of(list(made), calibrations, [costs[name] for name in made], kind)
+    routing = learn_routing(texts, drafters)
+    judge = RouteJudge(texts, drafters, routing)
+    config = drafters.config(routing)
+    return Profile(
+        config={
+            "strategy": config.strategy,
+            "entropy_type": config.entropy_type,
+            "max_draft_len": config.max_draft_len,
+            "routing": routing.to_json(),
+        },
+        verifier=first.verifier,
+        drafter=drafter,
+        engine=first.engine,
+        sampling=first.sampling,
+        learned={
+            **{name: first.learned[name] for name in ("smart_speed", "machine", "split")},
+            "measured": {
+                "best": judge.best,
+                "costs_by_drafter": {name: costs[name].to_json() for name in made},
+            },
+            "predicted": {name: each.to_json() for name, each in judge.judge_all().items()},
+        },
+    )
+
+
+def _calibration_by(
+    kind: EntropyType, profile: Profile, texts: Sequence[PreparedTrace], costs: CostModel
+) -> Calibration:
+    """Return a drafter's calibration by one entropy, learned anew if its own is by another."""
+    known = Calibration.from_json(profile.config["calibration"])
+    if profile.config.get("entropy_type", "shannon") == kind:
+        return known
+    return learn_calibration(
+        texts,
+        fit_acceptance(all_samples(texts, kind)),
+        costs,
+        max_draft_len=known.costs.max_draft_len,
+        entropy_type=kind,
     )
 
 

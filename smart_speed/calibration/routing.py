@@ -30,9 +30,10 @@ from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.replay import RoutedReplay, before_round, replay_routed
 
 _TURNS = 4
+"""Times that what was learned is walked with, and learned from again; half as many in trials."""
 _PENALTY = 20.0
 """Rounds that speak for no weight at all."""
-_FOLDS = 4
+_FOLDS = 2
 _WORTHWHILE = 1.003
 """Reading the verifier's law must bring that much, on texts that were left out, to be done."""
 
@@ -164,13 +165,17 @@ def _held_out_rate(texts: Sequence[Text], drafters: Routed, *, reads_verifier: b
     seconds = 0.0
     for at, tested in enumerate(folds):
         known = [text for other, fold in enumerate(folds) if other != at for text in fold]
-        routing = _learned(known or tested, drafters, reads_verifier=reads_verifier)
+        routing = _learned(
+            known or tested, drafters, reads_verifier=reads_verifier, turns=_TURNS // 2
+        )
         tokens = sum(each[0].output_len for each in tested)
         seconds += tokens / drafters.rate_of(routing, tested)
     return sum(each[0].output_len for each in texts) / seconds
 
 
-def _learned(texts: Sequence[Text], drafters: Routed, *, reads_verifier: bool) -> Routing:
+def _learned(
+    texts: Sequence[Text], drafters: Routed, *, reads_verifier: bool, turns: int = _TURNS
+) -> Routing:
     """Return the best routing that was come by; its rate is its own."""
     rate = max(each.rate for each in drafters.calibrations)
     alone = [drafters.constant(arm, rate) for arm in range(len(drafters.names))]
@@ -183,7 +188,7 @@ def _learned(texts: Sequence[Text], drafters: Routed, *, reads_verifier: bool) -
         return replace(state, chosen=int(draws.integers(len(drafters.names))))
 
     seen = [walked(texts, drafters, found, at_random), walked(texts, drafters, found)]
-    for _ in range(_TURNS):
+    for _ in range(turns):
         fitted = fit_gains(_joined(seen), rate, reads_verifier=reads_verifier)
         tried = drafters.routing(fitted, rate)
         reached = drafters.rate_of(tried, texts)

@@ -29,8 +29,9 @@ _DECODING_HELP = {
     "theta_phase": "nats of the verifier's law between predictable and reasoning phases; read by "
     "relaxed, and with any rule for --html",
     "relax_in": "read by relaxed: low (predictable phases), high (reasoning ones) or always",
+    "route_by": "read by route: gain, chain, hedge, or the drafter that is always to draft",
 }
-"""Settings that every strategy reads; the others say which do."""
+"""Settings that are words, and those that every strategy reads; the others say which do."""
 
 _SAMPLING_HELP = {
     "temperature": "0 for greedy decoding",
@@ -64,7 +65,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
         help=("separated by commas, each " if several else "")
         + "the same, or 'ngram', or 'layers:N' (the verifier's own first layers)"
         + _shipped()
-        + "; 'NAME+ngram' blends one with the text's n-grams",
+        + "; 'NAME+ngram' blends one with the text's n-grams"
+        + ("" if several else "; 'route:A,B' chooses among several before each round"),
     )
     group.add_argument("--engine", default="auto", help="auto, hf, llama_cpp or toy")
     group.add_argument("--device", help="hf: cpu, cuda, cuda:1 …")

@@ -1,7 +1,9 @@
 """smart-speed profile show: explain what was learned, in tables and plots."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -34,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
         show_profile(profile)
     if args.plot:
         _check_learned(profile)
+        of_one = "routing" not in profile.config
+        check_that(of_one, "--plot", "left out for a choice among drafters", str(args.plot))
         from smart_speed.reporting.profile_plots import draw_profile
 
         draw_profile(profile, args.plot)
@@ -56,11 +60,55 @@ def show_profile(profile: Profile) -> None:
         f"learned on {len(split['prompt_ids'])} prompts, {split['num_tokens']} tokens: {tasks}",
         markup=False,
     )
+    if "routing" in profile.config:
+        _show_routing(profile)
+        return
     _show_costs(profile)
     _show_fit(profile)
     _show_phases(profile)
     show_predictions(profile)
     show_leniency(profile)
+
+
+def _show_routing(profile: Profile) -> None:
+    """Show who may draft, and how fast choosing among them is predicted to be."""
+    routing = profile.config["routing"]
+    for arm in routing["arms"]:
+        catch_up = arm["catch_up_s"] * routing["rate"]
+        console.print(
+            f"{arm['drafter']}: gains {arm['bias']:+.2f} tokens a round on the average, less "
+            f"{catch_up:.3f} for each token that it missed",
+            markup=False,
+        )
+    best = profile.learned["measured"]["best"]
+    show_route_predictions(profile.learned["predicted"], best)
+
+
+def show_route_predictions(rows: Mapping[str, Any], best: str) -> None:
+    """Show how fast choices among drafters are by replay.
+
+    Args:
+        rows: Judgements by name, as JSON values.
+        best: The single drafter to beat.
+    """
+    headings = ("policy", "over plain", "interval", f"over {best}", "interval", "of the gap")
+    table = plain_table("Choosing among drafters, by replay; means of tasks", headings)
+    for name in sorted(rows, key=lambda each: rows[each]["speed"]["value"], reverse=True):
+        row = rows[name]
+        table.add_row(
+            name,
+            number(row["speed"]["value"], ".3f"),
+            interval(row["speed"], ".2f"),
+            number(row["over_fixed"]["value"], ".3f"),
+            interval(row["over_fixed"], ".3f"),
+            number(row["share"]["value"], ".0%"),
+        )
+    console.print(table)
+    console.print(
+        f"of the gap: share of what lies between {best} alone and an oracle that knows before each "
+        "round whose draft will be worth most",
+        style="dim",
+    )
 
 
 def show_leniency(profile: Profile) -> None:
@@ -174,7 +222,8 @@ def _show_phases(profile: Profile) -> None:
 
 
 def _check_learned(profile: Profile) -> None:
-    needed = ("machine", "measured", "split", "fit", "predicted")
+    needed = ["machine", "measured", "split", "predicted"]
+    needed += [] if "routing" in profile.config else ["fit"]
     missing = [key for key in needed if key not in profile.learned]
     if missing or profile.verifier is None or profile.drafter is None:
         raise ConfigError(

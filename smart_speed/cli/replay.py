@@ -11,7 +11,7 @@ from rich.table import Table
 
 from smart_speed.calibration.judging import Judge, Judgement
 from smart_speed.calibration.search import GRIDS, Found, best_settings
-from smart_speed.cli import arguments, comparing
+from smart_speed.cli import arguments, comparing, replay_routed
 from smart_speed.cli.console import console, print_json, say
 from smart_speed.cli.figures import interval, number
 from smart_speed.cli.gauge import Gauge, progress_bar
@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Replay policies, or search settings."""
     profile = read_profile(Path(args.profile)) if args.profile else Profile()
+    if "routing" in profile.config:
+        _check_routed(args)
+        return replay_routed.run(_read(args.folder), profile, json=args.json)
     texts = _texts(args, profile)
     costs = _costs(args.costs, profile)
     if args.search:
@@ -96,6 +99,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(found, judge)
     return 0
+
+
+def _check_routed(args: argparse.Namespace) -> None:
+    """Refuse arguments that a choice among drafters does not read."""
+    given = {
+        name: getattr(args, name) for name in ("costs", "drafter", "also", "search", "strategy")
+    }
+    unread = [name for name, value in given.items() if value]
+    unread += ["compare"] if args.compare != _POLICIES else []
+    rule = "left out with a profile that chooses among drafters"
+    check_that(
+        not unread, "--costs, --drafter, --also, --search, --compare, --strategy", rule, unread
+    )
 
 
 def _oracles(args: argparse.Namespace, judge: Judge) -> dict[str, Judgement]:

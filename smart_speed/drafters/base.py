@@ -49,6 +49,26 @@ class Drafter(Protocol):
         ...
 
 
+@runtime_checkable
+class AlongDrafter(Drafter, Protocol):
+    """One that scores several tokens of a text in one pass."""
+
+    def scores_along(self, text: Sequence[int], proposal: Sequence[int]) -> list[Scores]:
+        """Score what follows a text and each token of a draft.
+
+        Returns:
+            At index i, what ``scores_after`` says of the draft's first i tokens.
+        """
+        ...
+
+
+def scores_along(drafter: Drafter, text: Sequence[int], proposal: Sequence[int]) -> list[Scores]:
+    """Score what follows a text and each token of a draft, in one pass if the drafter can."""
+    if isinstance(drafter, AlongDrafter):
+        return drafter.scores_along(text, proposal)
+    return [drafter.scores_after(text, proposal[:end]) for end in range(len(proposal) + 1)]
+
+
 @final
 class NoDrafter:
     """Proposes nothing; for plain decoding."""

@@ -15,7 +15,7 @@ import array_api_compat
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.base import Drafter, scores_along
 from smart_speed.drafters.ngram_counts import Followers, NgramCounts
 from smart_speed.laws import Array, Scores, wide
 
@@ -76,7 +76,13 @@ class BlendDrafter:
         self._counts.read_text(text)
 
     def scores_after(self, text: Sequence[int], proposal: Sequence[int]) -> Scores:
-        scores = self._drafter.scores_after(text, proposal)
+        return self._with_counts(self._drafter.scores_after(text, proposal), text, proposal)
+
+    def scores_along(self, text: Sequence[int], proposal: Sequence[int]) -> list[Scores]:
+        along = scores_along(self._drafter, text, proposal)
+        return [self._with_counts(scores, text, proposal[:end]) for end, scores in enumerate(along)]
+
+    def _with_counts(self, scores: Scores, text: Sequence[int], proposal: Sequence[int]) -> Scores:
         self._counts.read(text, proposal)
         said = self._counts.followers()
         return self._blended(scores, said) if said.order else scores

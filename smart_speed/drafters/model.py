@@ -90,11 +90,6 @@ class ModelDrafter:
         return Scores(logits, self._ids_beside(logits))
 
     def scores_along(self, text: Sequence[int], proposal: Sequence[int]) -> list[Scores]:
-        """Score what follows a text and each token of a draft, in one pass.
-
-        Returns:
-            At index i, what ``scores_after`` says of the draft's first i tokens.
-        """
         self.rollback(len(text) - 1)
         unseen = [*text[self._model.cached_len :], *proposal]
         rows = self._model.feed(self._known(unseen), last=len(proposal) + 1)[:, : self._width]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, final
 
-from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.base import Drafter, scores_along
 from smart_speed.drafters.ngram_counts import MATCH_ORDER, NgramCounts
 from smart_speed.drafters.recording import RecordingDrafter
 from smart_speed.drafters.routed import RoutedDrafter
@@ -31,6 +31,7 @@ class Router:
         self._strategy = strategy
         self._drafter = drafter
         self._verifier: LawFacts | None = None
+        self._judged_len = 0
         self._counts = NgramCounts(MATCH_ORDER) if strategy.reads_match else None
         self.chosen = NOBODY
         """Who drafts this round, by name."""
@@ -40,12 +41,15 @@ class Router:
         """Return what connects the two; ``None`` for a strategy that does not choose.
 
         Raises:
-            ConfigError: If the strategy chooses among others than there are.
+            ConfigError: If the strategy chooses among others than there are, or does not choose
+                where there are several.
         """
-        if not isinstance(strategy, ChoosingStrategy):
-            return None
         inner = drafter.inner if isinstance(drafter, RecordingDrafter) else drafter
         routed = inner if isinstance(inner, RoutedDrafter) else None
+        if not isinstance(strategy, ChoosingStrategy):
+            rule = "'route', with what a profile says of them, for drafters to choose among"
+            check_that(routed is None, "strategy", rule, type(strategy).__name__)
+            return None
         names = routed.names if routed else (inner.name,)
         wanted = strategy.drafters
         fits = names == wanted if routed else len(wanted) == 1
@@ -55,6 +59,7 @@ class Router:
     def prefill(self, text: Sequence[int]) -> None:
         """Read a new text, ahead of its first round."""
         self._verifier = None
+        self._judged_len = len(text)
         if self._counts:
             self._counts.read_text(text)
 
@@ -69,14 +74,32 @@ class Router:
         if self._counts:
             self._counts.read(text, ())
             match = self._counts.match()
-        state = strategy.choose(state, BeforeRound(len(text), self._verifier, match))
+        before = BeforeRound(len(text), self._verifier, match, self._hits(text))
+        state = strategy.choose(state, before)
         index = strategy.chosen(state)
         self.chosen = NOBODY if index is None else strategy.drafters[index]
         if index is not None and self._drafter:
             self._drafter.choose(index)
         return state
 
+    def _hits(self, text: Sequence[int]) -> tuple[float, ...] | None:
+        """Return which share of the tokens since the last round each drafter would have drafted."""
+        start, self._judged_len = self._judged_len, len(text)
+        if not (self._strategy.reads_hits and self._drafter and start < len(text)):
+            return None
+        return tuple(_share_hit(each, text, start) for each in self._drafter.drafters)
+
     def look(self, scores: Scores) -> None:
         """Take note of the verifier's law of the last token, if the strategy reads it."""
         if self._strategy.reads_verifier:
             self._verifier = shannon_facts(scores)
+
+
+def _share_hit(drafter: Drafter, text: Sequence[int], start: int) -> float:
+    """Return the share of a text's tokens, from one on, that are a drafter's likeliest."""
+    if drafter.context_len is not None and len(text) > drafter.context_len:
+        return 0.0
+    found = scores_along(drafter, text[:start], text[start:-1])
+    likeliest = [each.token_at(int(each.logits.argmax())) for each in found]
+    pairs = zip(likeliest, text[start:], strict=True)
+    return sum(mine == verified for mine, verified in pairs) / len(found)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
-from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.routed import RoutedDrafter
 from smart_speed.errors import MeasurementError, SmartSpeedError, check_that
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import Profile, read_profile, shared_settings
@@ -19,6 +19,7 @@ from smart_speed.run_folder import (
 from smart_speed.running.about import facts_of_a_run
 from smart_speed.running.calibrating import (
     PROFILE_NAME,
+    ROUTE_PROFILE_NAME,
     Progress,
     costs_path,
     learn,
@@ -30,7 +31,7 @@ from smart_speed.running.conditions import made_conditions, screened
 from smart_speed.running.prompts import LivePrompt, Selected
 from smart_speed.running.screening import Learning, learning_of, screen
 from smart_speed.running.settings import ExperimentConfig, as_json
-from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, Tracing
+from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, Tracing, parts_of
 
 _ROUGHER = 4.0
 """Times the resolution that is asked for, where the machine is too noisy for it."""
@@ -91,8 +92,9 @@ class Beginning:
         return self.config.drafter_model_path
 
     @property
-    def _drafter(self) -> Drafter:
-        return self.models.drafters[self._name]
+    def _parts(self) -> Models:
+        """The drafters that are traced and measured: those that one chooses among, or itself."""
+        return parts_of(self.models, self._name)
 
     def _calibrated(self, folder: Path) -> Profile:
         """Trace, measure and learn, or what of it is left to be done."""
@@ -101,30 +103,36 @@ class Beginning:
             progress=lambda done, total: self.progress("prompts to learn on", done, total, "")
         )
         tracing.finish()
-        if (costs := costs_path(folder, self._name)).exists():
-            was, here = read_measured(costs)[1], machine_facts()
-            check_that(was == here, "machine", f"the one whose costs were measured ({was})", here)
-        if (folder / PROFILE_NAME).exists():
-            return read_profile(folder / PROFILE_NAME)
+        for costs in (costs_path(folder, name) for name in self._parts.drafters):
+            if costs.exists():
+                was, here = read_measured(costs)[1], machine_facts()
+                rule = f"the one whose costs were measured ({was})"
+                check_that(was == here, "machine", rule, here)
+        chooses = isinstance(self.models.drafters[self._name], RoutedDrafter)
+        made = folder / (ROUTE_PROFILE_NAME if chooses else PROFILE_NAME)
+        if made.exists():
+            return read_profile(made)
         resolution = self.config.cost_resolution
         try:
             self._measure(folder, resolution)
         except MeasurementError as error:
             self.say(f"{error} Once more, at {_ROUGHER:.0f} times the resolution.")
             self._measure(folder, min(_ROUGHER * resolution, 0.99))
-        return learn(folder, say=self.say, progress=self.progress)
+        learn(folder, say=self.say, progress=self.progress)
+        return read_profile(made)
 
     def _measure(self, folder: Path, resolution: float) -> None:
-        measure_drafter(
-            folder,
-            self._name,
-            (self.models.verifier, self._drafter),
-            [each.asked([]) for each in self.selected.calibration],
-            max_draft_len=self.config.trace_draft_len,
-            resolution=resolution,
-            most_s=self.config.cost_seconds,
-            progress=self.progress,
-        )
+        for name, drafter in self._parts.drafters.items():
+            measure_drafter(
+                folder,
+                name,
+                (self.models.verifier, drafter),
+                [each.asked([]) for each in self.selected.calibration],
+                max_draft_len=self.config.trace_draft_len,
+                resolution=resolution,
+                most_s=self.config.cost_seconds,
+                progress=self.progress,
+            )
 
     def _tracing(self, folder: Path, prompts: tuple[LivePrompt, ...]) -> Tracing:
         """Return what traces the first turn of each prompt."""
@@ -139,7 +147,7 @@ class Beginning:
         traced = [
             TracedPrompt(each.prompt_id, each.task, each.asked([]), each.turns) for each in prompts
         ]
-        return Tracing(folder, self.models, traced, settings, failed=failed)
+        return Tracing(folder, self._parts, traced, settings, failed=failed)
 
     def _screened(
         self, learning: Learning | None, conditions: dict[str, ConditionInfo]
@@ -174,6 +182,7 @@ class Beginning:
         self, profile: Profile | None, conditions: dict[str, ConditionInfo], about: dict[str, Any]
     ) -> RunManifest:
         models, verifier = self.models, self.models.verifier
+        drafter = models.drafters[self._name]
         learned_on = profile.learned_on.prompt_ids if profile else ()
         return RunManifest(
             name=self.config.experiment_name,
@@ -193,7 +202,7 @@ class Beginning:
             ),
             repeats=self.config.repeats,
             verifier={**models.ids["verifier"], "description": verifier.description},
-            drafter={**models.ids["drafters"][self._name], "description": self._drafter.name},
+            drafter={**models.ids["drafters"][self._name], "description": drafter.name},
             engine=verifier.engine,
             sampling=as_json(asdict(self.config.answer_sampling())),
             about=about,

@@ -1,7 +1,8 @@
 """Calibrating in three stages, each gone on with where it stopped: trace, measure, learn.
 
 A folder holds ``traces/``, a file of measured costs and a profile for each drafter, and as
-``profile.json`` that of the drafter which is predicted to be fastest.
+``profile.json`` that of the drafter which is predicted to be fastest. Where there are several
+drafters, ``profile-route.json`` holds what chooses among them.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 from smart_speed import __version__
 from smart_speed.calibration.learning import stand_in_config
 from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.routed import PREFIX
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import check_that
 from smart_speed.files import whole, writing
@@ -22,8 +24,10 @@ from smart_speed.tracing.cost_measuring import measure_costs
 from smart_speed.tracing.measured_costs import MeasuredCosts
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.trace_files import TraceManifest, read_manifest, read_traces
+from smart_speed.tracing.traces import Trace
 
 PROFILE_NAME = "profile.json"
+ROUTE_PROFILE_NAME = "profile-route.json"
 MOST_TEXTS = 16
 """Prompts that costs are measured on."""
 
@@ -97,7 +101,9 @@ def measure_drafter(
 
 
 def learn(folder: Path, *, say: Callable[[str], None], progress: Progress | None = None) -> Profile:
-    """Make a profile of every drafter; the fastest one's is the profile.
+    """Make a profile of every drafter, and of several one that chooses among them.
+
+    The fastest single drafter's is the profile.
 
     Args:
         folder: Of the calibration, traced and measured.
@@ -120,7 +126,32 @@ def learn(folder: Path, *, say: Callable[[str], None], progress: Progress | None
     if len(made) > 1:
         rates = ", ".join(f"{name} {_rate(each):.1f}" for name, each in made.items())
         say(f"Fastest drafter: {best} (predicted tokens/s: {rates}).")
+        if progress:
+            progress("steps learning to choose", 0, 1, ", ".join(made))
+        routed = _routed(folder, traces, made)
+        routed.write(folder / ROUTE_PROFILE_NAME)
+        speed = routed.learned["predicted"]["route"]["over_fixed"]["value"]
+        assert routed.drafter is not None
+        say(
+            f"Chosen among before each round: {speed:.3f} times the speed of the fastest alone, as "
+            f"predicted; --drafter {routed.drafter['name']} --profile "
+            f"{folder / ROUTE_PROFILE_NAME}."
+        )
     return read_profile(folder / PROFILE_NAME)
+
+
+def _routed(folder: Path, traces: Sequence[Trace], made: Mapping[str, Profile]) -> Profile:
+    """Learn to choose among drafters whose profiles were made."""
+    from smart_speed.calibration.making import make_route_profile
+
+    by_id: dict[str, dict[str, PreparedTrace]] = {}
+    for each in traces:
+        by_id.setdefault(each.prompt_id, {})[each.drafter] = PreparedTrace(each)
+    texts = [[found[name] for name in made] for found in by_id.values()]
+    costs = {name: read_measured(costs_path(folder, name))[0].costs for name in made}
+    names = {key: [(each.drafter or {})[key] for each in made.values()] for key in ("name", "id")}
+    drafter = {key: PREFIX + ",".join(each) for key, each in names.items()}
+    return make_route_profile(texts, made, costs, drafter)
 
 
 def _learned(

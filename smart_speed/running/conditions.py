@@ -33,6 +33,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
         "calibrated",
         "calibrated-online",
     ),
+    "router": (PLAIN, "route", "route-chain", "route-hedge"),
     "lossy": (PLAIN, "calibrated", *(f"calibrated-{name}" for name in LOSSY)),
     "quick": (PLAIN, "fixed", "fixed-best", "absolute", "relative", "svip", "calibrated"),
 }
@@ -210,6 +211,11 @@ def _known(name: str) -> Recipe:
         more = {"online": True} if name.endswith("-online") else {}
         settings = {"strategy": "calibrated", **more}
         return Recipe(role="calibrated", settings=settings, learned=True)
+    if name == "route":
+        return Recipe(role="entropy", settings={"strategy": "route"}, learned=True)
+    if route_by := re.fullmatch(r"route-(?:(chain|hedge)|only-(.+))", name):
+        settings = {"strategy": "route", "route_by": route_by[1] or route_by[2]}
+        return Recipe(role="rival", settings=settings, learned=True)
     if (lossy := name.removeprefix("calibrated-")) in LOSSY and lossy != name:
         settings = {"strategy": "calibrated", **LOSSY[lossy]}
         return Recipe(role="lossy", settings=settings, learned=True)
@@ -219,7 +225,7 @@ def _known(name: str) -> Recipe:
         return Recipe(role="entropy", settings=own, learned=name == strategy)
     if name in RIVALS or (strategy in RIVALS and name.endswith("-learned")):
         return Recipe(role="rival", settings={"strategy": strategy}, learned=name != strategy)
-    known = {*SETS, *SETS["standard"], *SETS["lossy"], "fixed-4"}
+    known = {*SETS, *SETS["standard"], *SETS["lossy"], *SETS["router"], "fixed-4"}
     known |= {f"{each}-default" for each in ENTROPY} | {f"{each}-learned" for each in RIVALS}
     raise unknown_name("condition", name, known)
 

@@ -27,6 +27,8 @@ from smart_speed.tracing.grid import count_absolute, count_fixed
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.trace_files import read_manifest, read_traces
 
+LEARNED = ("calibration", "routing")
+"""Settings that a profile holds, too long to be told again."""
 SCREENING_NAME = "screening.json"
 
 Progress = Callable[[int, int, str], None]
@@ -154,14 +156,15 @@ class Learning(NamedTuple):
 
 def learning_of(folder: Path, drafter: str, profile: Profile) -> Learning | None:
     """Return what a profile was learned on; ``None`` where its traces or costs are not there."""
-    if "measured" not in profile.learned:
+    costs = profile.learned.get("measured", {}).get("costs")
+    if costs is None:
         return None
     traces = traces_folder(folder)
     if not traces.is_dir() or read_manifest(traces).traces_sha256 is None:
         return None
     return Learning(
         [PreparedTrace(each) for each in read_traces(traces) if each.drafter == drafter],
-        CostModel.from_json(profile.learned["measured"]["costs"]),
+        CostModel.from_json(costs),
         profile.config,
     )
 
@@ -198,7 +201,7 @@ def write_screening(run: LoadedRun, *, progress: Count | None = None) -> None:
         rows.append(
             {
                 "condition": name,
-                "config": {key: val for key, val in info.config.items() if key != "calibration"},
+                "config": {key: val for key, val in info.config.items() if key not in LEARNED},
                 "predicted_on_calibration_tokens_per_s": known
                 and _predicted(known.texts, info.config, known.costs),
                 "predicted_tokens_per_s": costs

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple, final
 
 from smart_speed import __version__
 from smart_speed.drafters.base import Drafter
+from smart_speed.drafters.routed import RoutedDrafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import SmartSpeedError, check_that
 from smart_speed.identity import drafter_id, verifier_id
-from smart_speed.loading import LoadOptions, load_drafter, load_verifier
+from smart_speed.loading import LoadOptions, load_drafter, load_verifier, routed_names
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import sampled_by
 from smart_speed.prompting import Prompt
@@ -79,6 +80,25 @@ def load_models(verifier_name: str, drafter_names: Sequence[str], options: LoadO
     }
     options.say(f"Verifier {verifier.description}; drafters {', '.join(drafters)}.")
     return Models(verifier, drafters, ids)
+
+
+def parts_of(models: Models, name: str) -> Models:
+    """Return the drafters that a drafter chooses among; of one that does not, itself.
+
+    Args:
+        models: Loaded, that drafter among them.
+        name: What it was asked for by.
+    """
+    drafter, made_for = models.drafters[name], models.ids["verifier"]["id"]
+    if not isinstance(drafter, RoutedDrafter):
+        parts, ids = {name: drafter}, {name: models.ids["drafters"][name]}
+    else:
+        parts = dict(zip(routed_names(name), drafter.drafters, strict=True))
+        ids = {
+            each: {"name": each, "id": drafter_id(each, part, made_for)}
+            for each, part in parts.items()
+        }
+    return Models(models.verifier, parts, {**models.ids, "drafters": ids})
 
 
 def open_traces(

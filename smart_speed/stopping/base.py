@@ -87,6 +87,10 @@ class BeforeRound:
     match: tuple[int, float] | None
     """Tokens of the longest context that the text had before, and the probability that it gives
     to its likeliest next token; ``None`` where the strategy does not read it, or it is unknown."""
+    hits: tuple[float, ...] | None = None
+    """For every drafter the share of the last round's tokens that it would have drafted, each after
+    the verified ones before it; ``None`` in the first round, and where the strategy does not read
+    it."""
 
 
 @runtime_checkable
@@ -106,6 +110,11 @@ class ChoosingStrategy(StoppingStrategy[State], Protocol[State]):
     @property
     def reads_match(self) -> bool:
         """Whether it wants to know what the text's own n-grams promise."""
+        ...
+
+    @property
+    def reads_hits(self) -> bool:
+        """Whether it wants to know what all drafters would have drafted: a pass of each of them."""
         ...
 
     def choose(self, state: State, before: BeforeRound) -> State:

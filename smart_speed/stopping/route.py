@@ -8,14 +8,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
-from smart_speed.errors import check_that
+from smart_speed.errors import check_that, unknown_name
 from smart_speed.records import RoundRecord
 from smart_speed.stopping.base import BeforeRound, DraftView
 from smart_speed.stopping.calibrated import Calibrated, CalibratedState
-from smart_speed.stopping.routing import USUAL_BACKLOG, Routing, features_of
+from smart_speed.stopping.routing import NGRAM, USUAL_BACKLOG, Routing, features_of
 
+WAYS = ("gain", "chain", "hedge")
+"""How drafters can be chosen; the last two are rivals."""
+CHAIN_MATCH = 3
+"""Tokens of context that the text must have had before for n-grams to draft in a chain."""
 _MEAN_RATE = 0.12
 """Weight of the newest draft law in the running mean of entropies."""
+_HEDGE_MEMORY = 0.97
+"""Weight that "hedge" keeps of all rounds before the newest."""
 
 
 @final
@@ -30,6 +36,8 @@ class RouteState:
     draft_nats: float | None = None
     """Running mean of the entropies of draft laws; ``None`` before the first."""
     chosen: int | None = None
+    earned: tuple[float, ...] = ()
+    """By "hedge": what each drafter would have earned of late; empty before the first round."""
 
 
 @final
@@ -39,14 +47,22 @@ class Route:
 
     A drafter that sat rounds out reads what it missed only when it is chosen, and what that
     takes is part of the choice. How far the chosen one drafts is for its own calibration to say.
+
+    Source: "hedge" is after 2510.20064, with full information: what is verified shows what every
+    drafter would have earned, for a pass of each. It plays the one whose earnings are the highest.
     """
 
     routing: Routing | None = None
     """Always needed; from a profile."""
+    route_by: str = "gain"
+    """How the drafter is chosen: by the "gain" that was learned; by "chain", n-grams where the text
+    repeats itself, else the first other drafter; by "hedge"; or the name of one, always that."""
 
     def __post_init__(self) -> None:
         rule = "given with strategy 'route', as a profile does: see `smart-speed calibrate`"
         check_that(self.routing is not None, "routing", rule, self.routing)
+        if self.route_by not in (*WAYS, *self.drafters):
+            raise unknown_name("route_by", self.route_by, (*WAYS, *self.drafters))
 
     @property
     def drafters(self) -> tuple[str, ...]:
@@ -60,23 +76,55 @@ class Route:
     def reads_match(self) -> bool:
         return self._reads_match
 
+    @property
+    def reads_hits(self) -> bool:
+        return self.route_by == "hedge"
+
     def initial_state(self) -> RouteState:
         return RouteState(tuple(each.initial_state() for each in self._rules))
 
     def choose(self, state: RouteState, before: BeforeRound) -> RouteState:
-        known = self._known
-        read = state.read or (before.context_len - 1,) * len(known.arms)
-        recents = [each.recent for each in state.arms]
-        features = features_of(before, state.draft_nats, recents)
-        gains = known.gains(features, [_missed(each, before.context_len) for each in read])
+        read = state.read or (before.context_len - 1,) * len(self.drafters)
+        state = replace(state, read=read)
+        if self.route_by == "gain":
+            return replace(state, chosen=self._of_most_gain(state, before))
+        if self.route_by == "chain":
+            return replace(state, chosen=self._first_in_chain(before))
+        if self.route_by == "hedge":
+            earned = self._earned(state, before.hits)
+            return replace(state, earned=earned, chosen=earned.index(max(earned)))
+        return replace(state, chosen=self.drafters.index(self.route_by))
+
+    def _of_most_gain(self, state: RouteState, before: BeforeRound) -> int | None:
+        features = features_of(before, state.draft_nats, [each.recent for each in state.arms])
+        missed = [_missed(each, before.context_len) for each in state.read]
+        gains = self._known.gains(features, missed)
         best = max(gains)
-        return replace(state, read=read, chosen=gains.index(best) if best > 0 else None)
+        return gains.index(best) if best > 0 else None
+
+    def _first_in_chain(self, before: BeforeRound) -> int:
+        repeats = before.match is not None and before.match[0] >= CHAIN_MATCH
+        fit = (at for at, name in enumerate(self.drafters) if (name != NGRAM) or repeats)
+        return next(fit, 0)
+
+    def _earned(self, state: RouteState, hits: tuple[float, ...] | None) -> tuple[float, ...]:
+        """Return what each would have earned: tokens hit, less what its passes are worth."""
+        before = state.earned or (0.0,) * len(self.drafters)
+        if hits is None:
+            return before
+        worth = [each.calibration.costs.step_s * self._known.rate for each in self._known.arms]
+        return tuple(
+            _HEDGE_MEMORY * old + hit - cost
+            for old, hit, cost in zip(before, hits, worth, strict=True)
+        )
 
     def chosen(self, state: RouteState) -> int | None:
         return state.chosen
 
     def missed(self, state: RouteState, context_len: int) -> int:
-        return 0 if state.chosen is None else _missed(state.read[state.chosen], context_len)
+        if state.chosen is None or self.reads_hits:  # then everybody reads everything
+            return 0
+        return _missed(state.read[state.chosen], context_len)
 
     def max_len(self, state: RouteState) -> int:
         if state.chosen is None:
@@ -130,11 +178,11 @@ class Route:
 
     @cached_property
     def _reads_verifier(self) -> bool:
-        return self._known.reads_verifier
+        return self.route_by == "gain" and self._known.reads_verifier
 
     @cached_property
     def _reads_match(self) -> bool:
-        return self._known.reads_match
+        return self.route_by == "chain" or (self.route_by == "gain" and self._known.reads_match)
 
     @cached_property
     def _rules(self) -> tuple[Calibrated, ...]:

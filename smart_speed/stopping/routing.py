@@ -26,6 +26,8 @@ FEATURES = (*VERIFIER_FEATURES, *MATCH_FEATURES, "draft_nats")
 laws. After them come the recent acceptances of the drafters."""
 _END_OF_VERIFIER = len(VERIFIER_FEATURES)
 _END_OF_MATCH = _END_OF_VERIFIER + len(MATCH_FEATURES)
+NGRAM = "ngram"
+"""Name of the drafter without a model."""
 USUAL_BACKLOG = 2
 """Tokens that a drafter has to read anyway: what the verifier added to an accepted draft, and its
 last token."""

@@ -23,6 +23,7 @@ from smart_speed.records import RoundRecord
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.stopping.base import DraftView, SendingStrategy, StoppingStrategy
+from smart_speed.tracing.catch_up import measure_catch_up
 from smart_speed.tracing.cost_estimates import LEAST_SAMPLES, CostEstimate, estimate_costs
 from smart_speed.tracing.measured_costs import MeasuredCosts
 
@@ -100,8 +101,10 @@ def measure_costs(
             note = f"±{found.worst.spread:.1%} for {found.worst.what}" if found else ""
             progress(int(min(spent_s, most_s)), int(most_s), note)
         if found and found.resolved and spent_s >= least_s:
+            read = max((encode_prompt(each, verifier) for each in prompts), key=len)
+            catch_up_s = measure_catch_up(decoder.drafter, read, clock)
             return MeasuredCosts(
-                costs=found.costs,
+                costs=replace(found.costs, catch_up_s=catch_up_s),
                 figures=found.figures,
                 spread=found.worst.spread,
                 widest=found.worst.what,

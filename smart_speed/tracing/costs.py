@@ -180,14 +180,19 @@ class CostModel:
             ) from error
 
 
-def routed_seconds(rounds: Iterable[ReplayedRound], costs: Sequence[CostModel]) -> float:
+def routed_seconds(
+    rounds: Sequence[ReplayedRound], costs: Sequence[CostModel], *, all_read: bool = False
+) -> float:
     """Return the seconds of rounds with several drafters.
 
     Args:
         rounds: Each with its arm, an index of the costs.
         costs: With each drafter; a round without draft is costed by the first.
+        all_read: Whether every drafter reads every round, as for full information.
     """
-    return math.fsum(costs[turn.arm or 0].seconds([turn]) for turn in rounds)
+    reading_s = math.fsum(each.drafter_step_s for each in costs) if all_read else 0.0
+    drafting_s = math.fsum(costs[turn.arm or 0].seconds([turn]) for turn in rounds)
+    return drafting_s + reading_s * len(rounds)
 
 
 def with_one_verifier(costs: Sequence[CostModel]) -> list[CostModel]:

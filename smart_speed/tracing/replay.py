@@ -39,9 +39,7 @@ def replay(prepared: PreparedTrace, config: EntropyConfig) -> list[ReplayedRound
     return _player(prepared, config).rounds()
 
 
-def replay_routed(
-    prepared: Sequence[PreparedTrace], config: EntropyConfig
-) -> list[ReplayedRound]:
+def replay_routed(prepared: Sequence[PreparedTrace], config: EntropyConfig) -> list[ReplayedRound]:
     """Play the rounds that a configuration which chooses drafters would have played.
 
     Args:
@@ -143,23 +141,34 @@ class RoutedReplay:
     def rounds(self) -> list[ReplayedRound]:
         """Play until the text is written."""
         strategy, first = self._strategy, self._prepared[0]
-        state, position, rounds = strategy.initial_state(), 0, []
+        state, position, rounds = strategy.initial_state(), 0, list[ReplayedRound]()
         while position < first.output_len:
-            state = strategy.choose(state, self.before(position))
+            emitted_len = rounds[-1].emitted_len if rounds else 0
+            state = strategy.choose(state, self.before(position, emitted_len))
             rounds.append(self.turn(position, state))
             state = strategy.after_round(state, self.record(rounds[-1]))
             position += rounds[-1].emitted_len
         return rounds
 
-    def before(self, position: int) -> BeforeRound:
-        """Return what is known before a round that begins at a position."""
+    def before(self, position: int, emitted_len: int = 0) -> BeforeRound:
+        """Return what is known before a round.
+
+        Args:
+            position: Where it begins.
+            emitted_len: Tokens of the round before.
+        """
         strategy = self._strategy
-        return before_round(
+        known = before_round(
             self._prepared[0],
             position,
             reads_verifier=strategy.reads_verifier,
             reads_match=strategy.reads_match,
         )
+        if not (strategy.reads_hits and emitted_len):
+            return known
+        judged = range(position - emitted_len, position)
+        hits = tuple(_share_hit(each, judged) for each in self._prepared)
+        return replace(known, hits=hits)
 
     def turn(self, position: int, state: Any) -> ReplayedRound:
         """Play one round from a position, with somebody or nobody chosen."""
@@ -173,6 +182,13 @@ class RoutedReplay:
         made = self._players[turn.arm or 0].record(turn, costs)
         name = "none" if turn.arm is None else self._strategy.drafters[turn.arm]
         return replace(made, drafter=name)
+
+
+def _share_hit(prepared: PreparedTrace, judged: range) -> float:
+    """Return the share of some positions whose token is the drafter's; 0 where it is full."""
+    if prepared.roots[judged[-1]] < 0:
+        return 0.0
+    return sum(prepared.accepted_lens[at] > 0 for at in judged) / len(judged)
 
 
 @final

@@ -263,7 +263,9 @@ def test_folder_of_transformers_is_guarded_as_well(tmp_path: Path) -> None:
 def test_unknown_name_is_answered_with_those_that_are_known(
     engine: Any, files: Path, shipped: Path
 ) -> None:
-    with pytest.raises(ModelError, match=r"'smal'.* by a name are default, .* ngram, small\.$"):
+    with pytest.raises(
+        ModelError, match=r"'smal'.* by a name are default, .* ngram, route:A,B, small\.$"
+    ):
         load_drafter("smal", verifier_of(files, engine), LoadOptions(engine=engine))
     with pytest.raises(ModelError) as caught:
         load_drafter("smal.gguf", verifier_of(files, engine), LoadOptions(engine=engine))

@@ -13,11 +13,12 @@ from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.blend import BlendDrafter, BlendWeights
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
+from smart_speed.drafters.routed import PREFIX, RoutedDrafter
 from smart_speed.laws import Proposal
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import Draft, EntropyBasedSpeculativeDecoder
 from smart_speed.strategies import STRATEGIES
-from tests.calibrations import beside
+from tests.calibrations import beside, routing_of
 from tests.law.enumeration import (
     OutputLaw,
     enumerate_outputs,
@@ -63,6 +64,11 @@ TRIMMED = {
 def make_drafter(kind: str, seed: int) -> Drafter:
     if kind == "ngram":
         return NgramDrafter(max_order=2)
+    if kind.startswith(PREFIX):
+        names = kind.removeprefix(PREFIX).split(",")
+        # Each model is another one, so that it matters who was asked.
+        parts = {name: make_drafter(name, seed + at) for at, name in enumerate(names)}
+        return RoutedDrafter(parts)
     if kind.endswith("+ngram"):
         # Weights at which both parts count.
         weights = BlendWeights(bias=-1.0, per_token=0.5, per_prob=1.0)
@@ -196,3 +202,57 @@ def test_peeking_at_a_drawn_token_biases_the_law_unless_the_token_is_kept(
     config = make_config("fixed", verification="speculative")
     worst = max(distance(config, "model", Sampling(temperature=1.0), seed) for seed in range(2))
     assert (worst <= EXACT) if keep else (worst > 0.01)
+
+
+CHOICES = ["model,ngram", "ngram,without b,model", "model+ngram,only b"]
+"""Drafters to choose among."""
+
+
+def routed_config(names: str, **settings: Any) -> EntropyConfig:
+    routing = routing_of(*names.split(","))
+    return EntropyConfig(strategy="route", max_draft_len=2, routing=routing, **settings)
+
+
+@pytest.mark.parametrize("names", CHOICES)
+@pytest.mark.parametrize("rule", ["speculative", "block"])
+@pytest.mark.parametrize("route_by", ["gain", "chain", "hedge"])
+def test_a_choice_of_drafters_keeps_the_law(route_by: str, rule: Any, names: str) -> None:
+    """Catches: a draft law of one drafter and a token of another; a drafter that is chosen by what
+    was drawn; a drafter that still holds tokens which were not kept."""
+    config = routed_config(names, verification=rule, route_by=route_by)
+    processed = Sampling(temperature=0.9, repetition_penalty=1.3, top_k=2)
+    for seed, sampling in enumerate((Sampling(temperature=1.0), processed)):
+        assert distance(config, PREFIX + names, sampling, seed) <= EXACT
+
+
+@pytest.mark.parametrize("names", CHOICES)
+@pytest.mark.parametrize("rule", ["greedy", "speculative", "block"])
+def test_at_temperature_zero_a_choice_of_drafters_writes_one_text(rule: Any, names: str) -> None:
+    """Catches: caches that idle drafters leave in doubt."""
+    for seed in range(3):
+        config = routed_config(names, verification=rule)
+        found = output_law(config, PREFIX + names, Sampling(), seed)
+        assert found == verifier_law(random_model(seed), PROMPT, LENGTH, Sampling())
+
+
+def test_choosing_by_what_was_drawn_biases_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule that a drafter is chosen before it draws, shown to be needed: whoever has another
+    draft instead of an unlikely token must *fail* to match."""
+    original = EntropyBasedSpeculativeDecoder._draft
+
+    def second_opinion(self: EntropyBasedSpeculativeDecoder, *args: Any) -> Draft:
+        drafter = self.drafter
+        assert isinstance(drafter, RoutedDrafter)
+        drafter.choose(0)
+        draft = original(self, *args)
+        tokens, laws = draft.proposal.tokens, draft.proposal.laws
+        if tokens and laws[0].prob_of(tokens[0]) < 0.4:
+            drafter.choose(1)
+            return original(self, *args)
+        return draft
+
+    monkeypatch.setattr(EntropyBasedSpeculativeDecoder, "_draft", second_opinion)
+    config = routed_config("model,ngram", verification="speculative", route_by="model")
+    drafter = f"{PREFIX}model,ngram"
+    worst = max(distance(config, drafter, Sampling(temperature=1.0), seed) for seed in range(2))
+    assert worst > 0.01

@@ -20,12 +20,13 @@ from smart_speed.stopping.calibrated import Calibration
 from smart_speed.stopping.combined import Combined
 from smart_speed.stopping.fixed import NeverStop
 from smart_speed.stopping.relative import RelativeEntropy
+from smart_speed.stopping.routing import Routing
 from smart_speed.stopping.window import WindowEntropy
 from smart_speed.strategies import PLUGIN_GROUP, STRATEGIES
 from smart_speed.verification.block import BlockVerification
 from smart_speed.verification.greedy import GreedyMatch
 from smart_speed.verification.speculative import SpeculativeSampling
-from tests.calibrations import CALIBRATION, beside
+from tests.calibrations import CALIBRATION, ROUTING, beside
 
 UNUSUAL: dict[str, Any] = {
     "theta_abs": 1.25,
@@ -45,6 +46,8 @@ UNUSUAL: dict[str, Any] = {
     "tiers": (2, 4),
     "specdec_h": 0.4,
     "calibration": dataclasses.replace(CALIBRATION, price=2.0),
+    "routing": dataclasses.replace(ROUTING, rate=2.0),
+    "route_by": "chain",
     "online": True,
     "options": {"level": 2.0},
 }
@@ -94,7 +97,7 @@ def test_every_strategy_builds_with_its_defaults(strategy: str) -> None:
     built = config.build_strategy()
     assert built == config.build_strategy()
     defaults = STRATEGIES[strategy].settings() | beside(strategy)
-    shown = {"calibration": CALIBRATION.to_json()} if beside(strategy) else {}
+    shown = {name: learned.to_json() for name, learned in beside(strategy).items()}
     assert config.resolved() | shown == config.resolved() | defaults | shown
     if not isinstance(built, Combined):
         assert {name: getattr(built, name) for name in defaults} == defaults
@@ -104,7 +107,7 @@ def test_every_strategy_builds_with_its_defaults(strategy: str) -> None:
 def test_a_setting_that_is_read_reaches_the_strategy(strategy: str, setting: str) -> None:
     value = UNUSUAL[setting]
     config = EntropyConfig(strategy=strategy, **beside(strategy) | {setting: value})
-    shown = value.to_json() if isinstance(value, Calibration) else value
+    shown = value.to_json() if isinstance(value, Calibration | Routing) else value
     assert config.resolved()[setting] == shown
     built = config.build_strategy()
     parts = built.parts if isinstance(built, Combined) else ()

@@ -12,9 +12,11 @@ import pytest
 import smart_speed
 from smart_speed.errors import ConfigError, SmartSpeedError
 from smart_speed.loading import LoadOptions
+from smart_speed.profiles import Profile
 from smart_speed.running import about, calibrating
 from smart_speed.running.calibrating import (
     PROFILE_NAME,
+    ROUTE_PROFILE_NAME,
     costs_path,
     learn,
     measure_drafter,
@@ -106,7 +108,13 @@ def test_calibration_of_two_drafters_takes_the_faster(
         calibration = {**found.config["calibration"], "rate": float(len(made))}
         return replace(found, config={**found.config, "calibration": calibration})
 
+    def route_profile(texts: Any, made: Any, costs: Any, drafter: Any) -> Profile:
+        assert [each.trace.drafter for each in texts[0]] == list(made) == list(costs)
+        learned = {"predicted": {"route": {"over_fixed": {"value": 1.5}}}}
+        return Profile(drafter=drafter, learned=learned)
+
     monkeypatch.setattr(making, "make_profile", profile)
+    monkeypatch.setattr(making, "make_route_profile", route_profile)
     said: list[str] = []
     tracing = Tracing(traces_folder(tmp_path), models, PROMPTS, SETTINGS)
     tracing.record()
@@ -133,7 +141,12 @@ def test_calibration_of_two_drafters_takes_the_faster(
         == json.loads((tmp_path / PROFILE_NAME).read_text())["drafter"]["name"]
     )
     assert said == [
-        f"Fastest drafter: {found.drafter['name']} (predicted tokens/s: default 1.0, ngram 2.0)."
+        f"Fastest drafter: {found.drafter['name']} (predicted tokens/s: default 1.0, ngram 2.0).",
+        (
+            "Chosen among before each round: 1.500 times the speed of the fastest alone, as "
+            "predicted; --drafter route:default,ngram --profile "
+            f"{tmp_path / ROUTE_PROFILE_NAME}."
+        ),
     ]
 
 
