@@ -32,9 +32,12 @@ class ResumableRows:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = path.read_text("utf-8").split("\n")[:-1] if path.is_file() else []
         if kept and kept[0] != header:
+            before = json.loads(kept[0])["settings"]
+            now = json.loads(header)["settings"]
+            differ = sorted(key for key in before | now if before.get(key) != now.get(key))
             raise ConfigError(
-                f"{str(path)!r} must have been made with these settings to be gone on with: delete "
-                f"it, or use those of its first line, {kept[0]}, got {header}."
+                f"{str(path)!r} must have been made with these settings to be gone on with "
+                f"(not so: {', '.join(differ)}); delete it, or use those of its first line."
             )
         self.rows += [json.loads(line) for line in kept[1:]]
         with whole(path) as part:
