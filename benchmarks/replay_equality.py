@@ -38,9 +38,6 @@ from smart_speed.tracing.rounds import ReplayedRound
 from smart_speed.tracing.traces import Trace, entropy_type_of
 from smart_speed.workloads.builtin import builtin_prompts
 
-LONGEST = 16
-"""Tokens of a continuation."""
-
 
 def main() -> None:
     """Run what the command line asks for, going on from where an earlier run stopped."""
@@ -102,7 +99,8 @@ def compare_rounds(
     tokens: int,
 ) -> list[dict[str, Any]]:
     """Trace a prompt, decode it under every condition, and compare; a row for each condition."""
-    recorder = TraceRecorder(verifier, {"drafter": drafter}, max_draft_len=LONGEST)
+    longest = max(config.draft_cap for config in configs.values())
+    recorder = TraceRecorder(verifier, {"drafter": drafter}, max_draft_len=longest)
     (trace,) = recorder.record(prompt, prompt_id="", max_new_tokens=tokens)
     prepared = PreparedTrace(trace)
     rows = []
