@@ -14,12 +14,12 @@ import numpy as np
 from benchmarks.calibrated_replay import STANDARD_LEN
 from benchmarks.console import console, show_table, write_json
 from benchmarks.drafters_live import LivePlan, run_live
+from benchmarks.pair import load_pair
 from benchmarks.unseen_prompts import unseen_prompts
 from smart_speed.calibration.judging import Judge, Totals
 from smart_speed.comparison import BASELINE
 from smart_speed.config import EntropyConfig
-from smart_speed.identity import drafter_id, verifier_id
-from smart_speed.loading import LoadOptions, load_drafter, load_verifier
+from smart_speed.loading import LoadOptions
 from smart_speed.profiles import Profile
 from smart_speed.records import SequenceRecord
 from smart_speed.tracing.costs import CostModel
@@ -51,18 +51,13 @@ def live(
         tests: Traces of the same prompts.
         out: The report, JSON.
     """
-    assert profile.drafter is not None
-    options = LoadOptions(engine=profile.engine, dtype=args.dtype)  # type: ignore[arg-type]
-    verifier = load_verifier("default", options)
-    name = profile.drafter["name"]
-    drafter = load_drafter(name, verifier, options)
-    made_for = verifier_id("default", verifier)
-    drafting = drafter_id(name, drafter, made_for)
-    profile.check_models(engine=verifier.engine, verifier=made_for, drafter=drafting)
+    options = LoadOptions(engine=profile.engine, dtype=args.dtype, threads=args.threads)  # type: ignore[arg-type]
+    pair = load_pair(profile, options)
+    verifier, name = pair.verifier, pair.drafter_name
     configs = conditions_of(profile)
     plan = LivePlan(
         verifier=verifier,
-        drafters={name: drafter},
+        drafters={name: pair.drafter},
         prompts=unseen_prompts(args.data, per_task=args.per_task, tasks=args.tasks),
         conditions=configs,
         max_new_tokens=args.tokens,
@@ -70,7 +65,7 @@ def live(
     about = {
         "engine": verifier.engine,
         "machine": platform.platform(),
-        "drafter_files": {name: drafting},
+        "drafter_files": {name: pair.drafter_id},
     }
     rows = args.work / f"live-{verifier.engine}-{args.dtype or 'auto'}.jsonl"
     document = run_live(plan, about, rows=rows, out=out)

@@ -12,37 +12,25 @@ reads it. Figures and a plot go to benchmarks/results.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmarks.console import progress_bar, write_json
 from benchmarks.frontier_report import draw, report, show
-from benchmarks.unseen_prompts import READERS, UnseenPrompt, unseen_prompts
+from benchmarks.pair import load_pair
+from benchmarks.unseen_prompts import READERS, unseen_prompts
 from smart_speed.config import EntropyConfig
-from smart_speed.drafters.base import Drafter
-from smart_speed.engines.base import LoadedModel
-from smart_speed.errors import ConfigError, check_that
 from smart_speed.evaluation import evaluate_run, run_programs
-from smart_speed.identity import drafter_id, verifier_id
-from smart_speed.loading import LoadOptions, load_drafter, load_verifier
+from smart_speed.loading import LoadOptions
 from smart_speed.profiles import Profile, read_profile
-from smart_speed.prompting import encode_prompt
-from smart_speed.run_folder import (
-    MANIFEST_NAME,
-    AnswerLog,
-    ConditionInfo,
-    PromptInfo,
-    RunManifest,
-    read_manifest,
-    write_manifest,
-)
-from smart_speed.running.about import facts_of_a_run, machine_id
+from smart_speed.run_folder import ConditionInfo, PromptInfo, RunManifest
+from smart_speed.running.about import facts_of_a_run
 from smart_speed.running.live import PromptPlayer, Work
-from smart_speed.running.prompts import LivePrompt
 from smart_speed.running.settings import as_json
+from smart_speed.running.side_runs import answer_side_run, begin_side_run, lone_prompt, said_in
 from smart_speed.sampling import Sampling
 from smart_speed.workloads.prompt import text_hash
 
@@ -99,105 +87,13 @@ def conditions_of(profile: Profile, *, online: bool = True) -> dict[str, Conditi
     }
 
 
-def begun(folder: Path, manifest: RunManifest) -> RunManifest:
-    """Begin a run, or go on with it; prompts may be added.
-
-    Args:
-        folder: Of the run.
-        manifest: What it is to be made from.
-
-    Returns:
-        The manifest with all prompts, those of earlier calls too.
-
-    Raises:
-        ConfigError: If the folder holds answers that were made otherwise.
-    """
-    if (folder / MANIFEST_NAME).is_file():
-        before = read_manifest(folder)
-        fixed = [
-            as_json(replace(each, prompts=(), about={}).to_json()) for each in (before, manifest)
-        ]
-        for key, was in fixed[0].items():
-            if was != fixed[1][key]:
-                raise ConfigError(
-                    f"{key} must be what the answers in {str(folder)!r} were made with; delete "
-                    "that folder, or name another by --work."
-                )
-        asked = {each.prompt_id for each in manifest.prompts}
-        others = tuple(each for each in before.prompts if each.prompt_id not in asked)
-        manifest = replace(manifest, prompts=(*manifest.prompts, *others), about=before.about)
-    write_manifest(folder, manifest)
-    return manifest
-
-
-def answer_all(
-    folder: Path,
-    models: tuple[LoadedModel, Drafter],
-    work: Work,
-    prompts: Sequence[UnseenPrompt],
-) -> None:
-    """Answer every prompt under every condition, or what of it is left to be done.
-
-    Args:
-        folder: Of the run.
-        models: Verifier and drafter.
-        work: Conditions, and what else holds for all answers.
-        prompts: To be answered.
-
-    Raises:
-        ConfigError: If some answers were timed on another machine.
-    """
-    player = PromptPlayer(*models, work)
-    log = AnswerLog(folder)
-    try:
-        rule, here = "the one whose answers are to be compared", machine_id()
-        check_that(log.machines <= {here}, "machine", f"{rule} ({sorted(log.machines)})", here)
-        with progress_bar("prompts") as progress:
-            for number, each in enumerate(prompts):
-                for made in player.play(live_prompt(each, models[0]), log.done):
-                    for answer in made:
-                        log.add(answer)
-                progress(number + 1, len(prompts))
-    finally:
-        log.close()
-
-
-def live_prompt(prompt: UnseenPrompt, verifier: LoadedModel) -> LivePrompt:
-    """Return a prompt as the models are asked it in a run."""
-    chat = not isinstance(prompt.prompt, str)
-    return LivePrompt(
-        prompt_id=prompt.prompt_id,
-        task=prompt.task,
-        turns=(said_in(prompt),),
-        chat=chat,
-        tokens=() if chat else tuple(encode_prompt(prompt.prompt, verifier)),
-        check=prompt.check,
-    )
-
-
-def said_in(prompt: UnseenPrompt) -> str:
-    """Return a prompt's text: what the user says, or what is to be gone on with."""
-    if isinstance(prompt.prompt, str):
-        return prompt.prompt
-    message: Any = prompt.prompt[-1]
-    text: str = message["content"]
-    return text
-
-
 def main() -> None:
     """Answer, evaluate, report."""
     args = _parser().parse_args()
     profile = read_profile(args.profile / "profile.json" if args.profile.is_dir() else args.profile)
-    rule = "one that `smart-speed calibrate` made"
-    check_that(profile.drafter is not None, "profile", rule, str(args.profile))
-    assert profile.drafter is not None
     options = LoadOptions(engine=args.engine, dtype=args.dtype, threads=args.threads)
-    verifier = load_verifier("default", options)
-    name = profile.drafter["name"]
-    drafter = load_drafter(name, verifier, options)
-    made_for = verifier_id("default", verifier)
-    drafting = drafter_id(name, drafter, made_for)
-    profile.check_models(engine=verifier.engine, verifier=made_for, drafter=drafting)
+    pair = load_pair(profile, options)
+    verifier, drafter = pair.verifier, pair.drafter
     sampling = Sampling(temperature=args.temperature)
     conditions = conditions_of(profile, online=not args.offline)
     for info in conditions.values():
@@ -206,7 +102,7 @@ def main() -> None:
     prompts = [
         each
         for each in unseen_prompts(args.data, per_task=args.per_task, tasks=args.tasks)
-        if text_hash((said_in(each),)) not in known
+        if text_hash((said_in(each.prompt),)) not in known
     ]
     manifest = RunManifest(
         name="frontier",
@@ -218,17 +114,30 @@ def main() -> None:
         ),
         calibration_prompt_ids=(),
         repeats=1,
-        verifier={"name": "default", "id": made_for, "description": verifier.description},
-        drafter={"name": name, "id": drafting, "description": drafter.name},
+        verifier={
+            "name": "default",
+            "id": pair.verifier_id,
+            "description": verifier.description,
+        },
+        drafter={
+            "name": pair.drafter_name,
+            "id": pair.drafter_id,
+            "description": drafter.name,
+        },
         engine=verifier.engine,
         sampling=as_json(asdict(sampling)),
         about=facts_of_a_run(),
     )
     parts = [verifier.engine, args.dtype or "auto", f"{args.temperature:g}"]
     folder = args.work / "-".join([*parts, *(["offline"] if args.offline else [])])
-    begun(folder, manifest)
+    begin_side_run(folder, manifest, may_grow=True)
     work = Work(conditions, sampling, args.tokens, 1)
-    answer_all(folder, (verifier, drafter), work, prompts)
+    asked = [
+        lone_prompt(each.prompt_id, each.task, each.prompt, verifier, each.check)
+        for each in prompts
+    ]
+    with progress_bar("answers") as progress:
+        answer_side_run(folder, PromptPlayer(verifier, drafter, work), work, asked, progress)
     if args.run_code:
         with progress_bar("programs") as progress:
             run_programs(folder, progress=progress)

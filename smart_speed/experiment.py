@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import final
 
-from smart_speed.errors import ConfigError, check_that
+from smart_speed.errors import ConfigError
 from smart_speed.files import check_folder
 from smart_speed.loaded_run import load_run
 from smart_speed.profiles import LearnedOn, Profile, read_profile
@@ -26,7 +26,6 @@ from smart_speed.run_folder import (
     read_manifest,
     write_manifest,
 )
-from smart_speed.running.about import machine_id
 from smart_speed.running.beginning import Beginning
 from smart_speed.running.calibrating import Progress
 from smart_speed.running.conditions import TEMPERATURES
@@ -38,6 +37,7 @@ from smart_speed.running.progress import LineProgress, in_words, say_on_stderr
 from smart_speed.running.prompts import Selected, select_prompts
 from smart_speed.running.screening import write_screening
 from smart_speed.running.settings import FREE, ExperimentConfig, as_json
+from smart_speed.running.side_runs import check_machine
 from smart_speed.running.traced import Models, Tracing, load_models
 
 __all__ = ["ExperimentConfig", "ExperimentRunner", "Outcome"]
@@ -205,7 +205,8 @@ class ExperimentRunner:
         failed: set[AnswerKey] = set()
         total = sum(map(work.num_answers, selected.test))
         try:
-            self._check_machine(log.machines)
+            if self.config.executor != "ray":
+                check_machine(log.machines)
             for made in self._batches(work, models, selected, tracing, log.done):
                 for answer in made:
                     log.add(answer)
@@ -266,14 +267,6 @@ class ExperimentRunner:
         if wanted:
             self._say(f"The workers are done; {len(wanted)} prompts are traced here for replay.")
             tracing.record(wanted, progress=self._counted("prompts traced"))
-
-    def _check_machine(self, machines: frozenset[str]) -> None:
-        """Refuse to time answers here that would be compared with those of another machine."""
-        if self.config.executor == "ray":
-            return
-        here = machine_id()
-        rule = f"the one that timed the answers so far ({', '.join(sorted(machines - {here}))})"
-        check_that(machines <= {here}, "machine", rule, here)
 
 
 def _manifest_in(folder: Path) -> RunManifest | None:

@@ -1,7 +1,6 @@
 """Measuring what leniency gains and loses: calibration prompts answered exactly and leniently.
 
-It is a run of an experiment, in a folder inside the calibration's, with a condition for each
-setting; so it is interleaved, gone on with where it stopped, and can be evaluated as any run.
+It is a run in a folder inside the calibration's, with a condition for each setting.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,22 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from smart_speed.calibration.leniency import EXACT, leniency_of, lenient_conditions
-from smart_speed.engines.base import LoadedModel
-from smart_speed.errors import ConfigError, check_that
+from smart_speed.errors import ConfigError
 from smart_speed.profiles import Profile
-from smart_speed.prompting import encode_prompt
-from smart_speed.run_folder import (
-    MANIFEST_NAME,
-    AnswerLog,
-    PromptInfo,
-    RunManifest,
-    read_manifest,
-    write_manifest,
-)
-from smart_speed.running.about import facts_of_a_run, machine_id
+from smart_speed.run_folder import MANIFEST_NAME, PromptInfo, RunManifest, read_manifest
+from smart_speed.running.about import facts_of_a_run
 from smart_speed.running.live import PromptPlayer, Work
-from smart_speed.running.prompts import LivePrompt
 from smart_speed.running.settings import as_json
+from smart_speed.running.side_runs import answer_side_run, begin_side_run, lone_prompt
 from smart_speed.running.traced import Models, TracedPrompt, TraceSettings
 
 Progress = Callable[[str, int, int, str], None]
@@ -64,24 +54,21 @@ def measure_leniency(
     name = profile.drafter["name"]
     inside = leniency_folder(folder, name)
     manifest = _manifest(profile, models, prompts, settings)
-    _begin(inside, manifest)
+    begin_side_run(inside, manifest)
     work = Work(manifest.conditions, settings.sampling, settings.max_new_tokens, 1)
     player = PromptPlayer(models.verifier, models.drafters[name], work)
-    asked = [_asked(each, models.verifier) for each in prompts]
-    total = sum(map(work.num_answers, asked))
-    log = AnswerLog(inside)
-    try:
-        rule, here = "the one whose answers are to be compared", machine_id()
-        check_that(log.machines <= {here}, "machine", f"{rule} ({sorted(log.machines)})", here)
-        for prompt in asked:
-            for made in player.play(prompt, log.done):
-                for answer in made:
-                    log.add(answer)
-                progress("answers, exact and lenient", len(log.done), total, "")
-        if not log.done:
-            raise ConfigError(f"Every answer failed; {str(inside)!r} says why.")
-    finally:
-        log.close()
+    asked = [
+        lone_prompt(each.prompt_id, each.task, each.prompt, models.verifier) for each in prompts
+    ]
+    num_done = answer_side_run(
+        inside,
+        player,
+        work,
+        asked,
+        lambda done, total: progress("answers, exact and lenient", done, total, ""),
+    )
+    if not num_done:
+        raise ConfigError(f"Every answer failed; {str(inside)!r} says why.")
 
 
 def with_leniency(folder: Path, profile: Profile) -> Profile:
@@ -93,21 +80,6 @@ def with_leniency(folder: Path, profile: Profile) -> Profile:
     if read_manifest(inside).conditions[EXACT].config != as_json(profile.config):
         return profile
     return replace(profile, learned={**profile.learned, "leniency": leniency_of(inside)})
-
-
-def _begin(folder: Path, manifest: RunManifest) -> None:
-    """Write down what is to be done, or check that it is what was begun."""
-    if not (folder / MANIFEST_NAME).is_file():
-        write_manifest(folder, manifest)
-        return
-    before = as_json(read_manifest(folder).to_json())
-    now = as_json(manifest.to_json())
-    for key in now:
-        if key != "about" and before[key] != now[key]:
-            raise ConfigError(
-                f"{key} must be what the answers in {str(folder)!r} were made with, to go on with "
-                "them; delete that folder to measure leniency anew."
-            )
 
 
 def _manifest(
@@ -127,14 +99,4 @@ def _manifest(
         engine=models.verifier.engine,
         sampling=as_json(asdict(settings.sampling)),
         about=facts_of_a_run(),
-    )
-
-
-def _asked(prompt: TracedPrompt, verifier: LoadedModel) -> LivePrompt:
-    """Return a prompt as the models are asked it in a run."""
-    chat = not isinstance(prompt.prompt, str)
-    tokens = () if chat else tuple(encode_prompt(prompt.prompt, verifier))
-    said = prompt.prompt if isinstance(prompt.prompt, str) else prompt.prompt[-1]["content"]  # type: ignore[index]
-    return LivePrompt(
-        prompt_id=prompt.prompt_id, task=prompt.task, turns=(said,), chat=chat, tokens=tokens
     )

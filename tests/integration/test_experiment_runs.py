@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import smart_speed.experiment as experiment
+import smart_speed.running.side_runs as side_runs
 from smart_speed.analysis import AnalysisPipeline
 from smart_speed.calibration import making
 from smart_speed.errors import (
@@ -109,7 +109,7 @@ def test_another_machine_is_refused_once_something_was_timed(
     config = toy_config(tmp_path, num_samples=2)
     quiet_runner(config).run_full_experiment()
     lines = lines_of(config)
-    monkeypatch.setattr(experiment, "machine_id", lambda: "another")
+    monkeypatch.setattr(side_runs, "machine_id", lambda: "another")
     (config.folder / ANSWERS_NAME).write_text("")
     quiet_runner(config).run_full_experiment()
     (config.folder / ANSWERS_NAME).write_text("\n".join(lines[:3]) + "\n")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.frontier import EXACT, answer_all, begun, conditions_of, live_prompt
+from benchmarks.frontier import EXACT, conditions_of
 from benchmarks.frontier_report import LOOKS, best_mix, draw, report, show, verdict
 from benchmarks.unseen_prompts import UnseenPrompt
 from smart_speed.checks.answer_check import AnswerCheck
@@ -18,6 +18,7 @@ from smart_speed.evaluation import evaluate_run
 from smart_speed.run_folder import PromptInfo, RunManifest, read_answers
 from smart_speed.running.live import PromptPlayer, Work
 from smart_speed.running.settings import as_json
+from smart_speed.running.side_runs import answer_side_run, begin_side_run, lone_prompt
 from smart_speed.sampling import Sampling
 from tests.toy_experiments import PROFILE
 from tests.unit.traced import drafter_of, verifier_of
@@ -51,6 +52,20 @@ def manifest_of(prompts: Sequence[UnseenPrompt], **changes: Any) -> RunManifest:
         "sampling": as_json(asdict(Sampling())),
     }
     return RunManifest(**(values | changes))
+
+
+def begun(folder: Path, manifest: RunManifest) -> RunManifest:
+    return begin_side_run(folder, manifest, may_grow=True)
+
+
+def answer_all(folder: Path, work: Work, prompts: Sequence[UnseenPrompt]) -> int:
+    verifier = verifier_of(0)
+    player = PromptPlayer(verifier, drafter_of("model", 0), work)
+    asked = [
+        lone_prompt(each.prompt_id, each.task, each.prompt, verifier, each.check)
+        for each in prompts
+    ]
+    return answer_side_run(folder, player, work, asked, lambda done, total: None)
 
 
 def few() -> dict[str, Any]:
@@ -87,10 +102,9 @@ def test_a_run_goes_on_and_is_reported(
 ) -> None:
     pytest.importorskip("matplotlib")
     work = Work(few(), Sampling(), 20, 1)
-    models = verifier_of(0), drafter_of("model", 0)
     folder = tmp_path / "run"
     begun(folder, manifest_of(PROMPTS[:2]))
-    answer_all(folder, models, work, PROMPTS[:2])
+    assert answer_all(folder, work, PROMPTS[:2]) == 2 * len(few())
     assert len(read_answers(folder)) == 2 * len(few())
 
     played: list[str] = []
@@ -105,7 +119,7 @@ def test_a_run_goes_on_and_is_reported(
     grown = begun(folder, manifest_of(PROMPTS))
     assert [each.prompt_id for each in grown.prompts] == [each.prompt_id for each in PROMPTS]
     assert len(begun(folder, manifest_of(PROMPTS[:1])).prompts) == len(PROMPTS)
-    answer_all(folder, models, work, PROMPTS)
+    answer_all(folder, work, PROMPTS)
     assert set(played) == {each.prompt_id for each in PROMPTS[2:]}
 
     document = report(evaluate_run(folder))
@@ -131,13 +145,15 @@ def test_answers_made_otherwise_are_not_mixed_in(tmp_path: Path) -> None:
     begun(tmp_path, manifest_of(PROMPTS))
     with pytest.raises(ConfigError, match="config must be what the answers in"):
         begun(tmp_path, manifest_of(PROMPTS, config={"max_new_tokens": 21}))
+    with pytest.raises(ConfigError, match="prompts must be what the answers in"):
+        begin_side_run(tmp_path, manifest_of(PROMPTS[:1]))
 
 
 def test_prompts_are_asked_as_they_are() -> None:
     verifier = verifier_of(0)
-    assert live_prompt(PROMPTS[0], verifier).tokens == tuple(verifier.tokenizer.encode("abcdefg"))
-    chat = UnseenPrompt(prompt_id="a/1", task="a", prompt=[{"role": "user", "content": "abc"}])
-    asked = live_prompt(chat, verifier)
+    asked = lone_prompt("a/0", "a", "abcdefg", verifier, CHECK)
+    assert (asked.tokens, asked.check) == (tuple(verifier.tokenizer.encode("abcdefg")), CHECK)
+    asked = lone_prompt("a/1", "a", [{"role": "user", "content": "abc"}], verifier)
     assert (asked.turns, asked.chat, asked.tokens) == (("abc",), True, ())
 
 
