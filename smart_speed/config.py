@@ -129,8 +129,7 @@ class EntropyConfig:
     @property
     def phases(self) -> Phases | None:
         """What tells phases apart, where they are asked for."""
-        read = self.verification == "relaxed" and self.relax_in != "always"
-        if self.theta_phase is None and not read:
+        if self.theta_phase is None and "theta_phase" not in self._rule_reads:
             return None
         return Phases(**(dict(PHASE_SETTINGS) | self._given(PHASE_SETTINGS)))
 
@@ -199,6 +198,10 @@ class EntropyConfig:
         check_that(not strict, "strictness", "1 at temperature 0", self.strictness)
         return self._rule()
 
+    @property
+    def _rule_reads(self) -> Mapping[str, Any]:
+        return settings_read_by(self.verification, self.relax_in)
+
     def _given(self, names: Iterable[str]) -> dict[str, Any]:
         """Return those of some settings that are not left to their defaults."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}
@@ -206,9 +209,7 @@ class EntropyConfig:
     def _rule(self) -> VerificationRule:
         """Return the rule that is named with its settings, the exact test for "auto"."""
         name, given = self.verification, self._given(_RULE_SETTINGS)
-        reads = {*settings_read_by(name)}
-        if self.relax_in == "always":  # there is one phase
-            reads -= {"strictness", *PHASE_SETTINGS}
+        reads = {*self._rule_reads}
         if self.phases:
             reads |= {*PHASE_SETTINGS}
         for key, value in given.items():
@@ -242,7 +243,7 @@ class EntropyConfig:
         """Return every setting that is in force, defaults included, for a manifest."""
         kind = kind_of(self.strategy)
         given = {key: value for key in _FIELDS if (value := getattr(self, key)) is not None}
-        defaults = {**kind.settings(), **settings_read_by(self.verification)}
+        defaults = {**kind.settings(), **self._rule_reads}
         if self.phases:
             defaults |= PHASE_SETTINGS
         defaults["max_draft_len"] = self.draft_cap

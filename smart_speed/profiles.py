@@ -115,8 +115,7 @@ class Profile:
         Args:
             settings: Of ``EntropyConfig``; what they say of phases themselves goes first.
         """
-        one_phase = settings.get("relax_in") == "always"
-        reads = () if one_phase else settings_read_by(settings.get("verification", "auto"))
+        reads = settings_read_by(settings.get("verification", "auto"), settings.get("relax_in"))
         learned = {key: val for key, val in self.phase_settings.items() if key in reads}
         return {**learned, **settings}
 

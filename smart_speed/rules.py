@@ -63,9 +63,18 @@ RULES: Mapping[str, RuleKind] = {
 }
 
 
-def settings_read_by(verification: str) -> Mapping[str, Any]:
-    """Return the settings that a rule reads, with their defaults; none for "auto"."""
-    return RULES[verification].settings if verification in RULES else {}
+def settings_read_by(verification: str, relax_in: RelaxIn | None = None) -> Mapping[str, Any]:
+    """Return the settings that a rule reads, with their defaults; none for "auto".
+
+    Args:
+        verification: The rule.
+        relax_in: Where "relaxed" is lenient; if always, it tells no phases apart.
+    """
+    if verification not in RULES:
+        return {}
+    unread = {"strictness", *PHASE_SETTINGS} if relax_in == "always" else set[str]()
+    kind = RULES[verification]
+    return {name: value for name, value in kind.settings.items() if name not in unread}
 
 
 def readers_of(setting: str) -> list[str]:
