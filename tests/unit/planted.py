@@ -1,13 +1,13 @@
 """Traces written by hand, whose rounds can be counted on paper, and toy texts to learn on."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
-import pytest
 
-from smart_speed.calibration import making, search
+from smart_speed.calibration.search import GRIDS
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.traces import PassTable, Trace
@@ -82,12 +82,21 @@ def few_settings(*strategies: str) -> Iterator[None]:
 
     The checks of types take fifteen times as long as the replays that they check.
     """
+    whole = dict(GRIDS)
     few = {
         strategy: {name: values[:3] for name, values in grid.items()}
-        for strategy, grid in search.GRIDS.items()
+        for strategy, grid in whole.items()
         if not strategies or strategy in strategies
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making, "GRIDS", few)
-        patch.setattr(search, "GRIDS", few)
+    # Changed where it is: a module that is first imported meanwhile would keep another table.
+    table = cast("dict[str, Any]", GRIDS)
+    try:
+        _fill(table, few)
         yield
+    finally:
+        _fill(table, whole)
+
+
+def _fill(table: dict[str, Any], values: Mapping[str, Any]) -> None:
+    table.clear()
+    table.update(values)
