@@ -244,8 +244,11 @@ class EntropyBasedSpeculativeDecoder:
             kept = [*proposed[: verdict.accepted_len], verdict.next_token]
             emitted, finish_reason = job.output.add(kept)
             text += emitted
-            read_len = len(emitted) if records_phases else 0
-            verifier_nats = tuple(target.entropy_nats(at) for at in range(read_len))
+            verifier_nats: tuple[float, ...] = ()
+            if records_phases:
+                watch.skip()
+                verifier_nats = tuple(target.entropy_nats(at) for at in range(len(emitted)))
+                watch.lap("entropy_s")
             verifier.rollback(len(text) - 1)
             self.drafter.rollback(len(text) - 1)
             if self._router:
@@ -296,7 +299,9 @@ class EntropyBasedSpeculativeDecoder:
                 break
             laws.append(sampling.law(scores, chain(job.text, tokens)))
             if job.glance_len:
+                watch.skip()
                 glances.append(glance_at(scores, job.glance_len))
+                watch.lap("entropy_s")
             tokens.append(job.chance.draw(laws[-1]))
             if stop is not None or tokens[-1] in job.output.ending_tokens:
                 reason = stop or "eos"
