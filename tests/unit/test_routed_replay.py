@@ -50,12 +50,8 @@ def prepared_of(names: Sequence[str], seed: int, prompt: tuple[int, ...]) -> lis
     return [PreparedTrace(trace_of(name, seed, prompt)) for name in names]
 
 
-@pytest.mark.parametrize("reads_verifier", [False, True])
-@pytest.mark.parametrize("names", CHOICES, ids=",".join)
-def test_replay_chooses_as_live_decoding_does(names: tuple[str, ...], reads_verifier: bool) -> None:
-    """Catches: a choice by what is known only later; a state that forgets who drafted; a context
-    that is full for one drafter and taken to be full for all."""
-    config = config_of(routing_of(*names, reads_verifier=reads_verifier))
+def assert_replays(config: EntropyConfig, names: tuple[str, ...]) -> Counter[str]:
+    """Compare with live decoding of several texts; return who drafted how many rounds."""
     chosen: Counter[str] = Counter()
     for seed, prompt in product(ENDING, PROMPTS):
         live = live_rounds(config, names, seed, prompt)
@@ -64,6 +60,15 @@ def test_replay_chooses_as_live_decoding_does(names: tuple[str, ...], reads_veri
         assert [counted(turn) for turn in found] == [counted(turn) for turn in live]
         assert [turn.drafter for turn in found] == [turn.drafter for turn in live]
         chosen += Counter(turn.drafter for turn in live)
+    return chosen
+
+
+@pytest.mark.parametrize("reads_verifier", [False, True])
+@pytest.mark.parametrize("names", CHOICES, ids=",".join)
+def test_replay_chooses_as_live_decoding_does(names: tuple[str, ...], reads_verifier: bool) -> None:
+    """Catches: a choice by what is known only later; a state that forgets who drafted; a context
+    that is full for one drafter and taken to be full for all."""
+    chosen = assert_replays(config_of(routing_of(*names, reads_verifier=reads_verifier)), names)
     assert {*chosen} >= {"none", *names} - {"trimmed"}
 
 
@@ -150,13 +155,7 @@ def test_rivals_choose_in_replay_as_they_do_live(route_by: str) -> None:
     chosen: Counter[str] = Counter()
     for names in CHOICES:
         config = replace(config_of(routing_of(*names)), route_by=route_by)
-        for seed, prompt in product(ENDING, PROMPTS):
-            live = live_rounds(config, names, seed, prompt)
-            player = RoutedReplay(prepared_of(names, seed, prompt), config)
-            found = [player.record(turn) for turn in player.rounds()]
-            assert [counted(turn) for turn in found] == [counted(turn) for turn in live]
-            assert [turn.drafter for turn in found] == [turn.drafter for turn in live]
-            chosen += Counter(turn.drafter for turn in live)
+        chosen += assert_replays(config, names)
     if route_by == "model":
         assert {*chosen} == {"model"}
     if route_by == "hedge":
