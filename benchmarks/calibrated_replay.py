@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.console import console, show_table
+from benchmarks.console import console, show_table, with_interval
 from smart_speed.calibration.fitting import fit_acceptance
 from smart_speed.calibration.judging import Judge
 from smart_speed.calibration.learning import calibrated_config, learn_calibration
 from smart_speed.calibration.quality import FitQuality, quality_of
 from smart_speed.calibration.samples import TextSamples, all_samples
 from smart_speed.calibration.search import GRIDS
+from smart_speed.cli.figures import number
 from smart_speed.config import EntropyConfig
 from smart_speed.profiles import Profile, shared_settings
 from smart_speed.stopping.acceptance import AcceptanceModel
@@ -223,8 +224,8 @@ def _show(document: Mapping[str, Any]) -> None:
         table = [
             (
                 name,
-                *(_shown(policies[name][f"{figure}_by_task"][task], form) for task in tasks),
-                _interval(policies[name][figure], form),
+                *(number(policies[name][f"{figure}_by_task"][task], form) for task in tasks),
+                with_interval(policies[name][figure], form),
             )
             for name in rows
         ]
@@ -233,28 +234,18 @@ def _show(document: Mapping[str, Any]) -> None:
     console.print(f"over it {document['over_best_fixed_of_each_task']}")
     console.print(f"by set size {document['by_set_size']}")
     matrix = [
-        (task, *(_shown(each[other], ".0%") for other in tasks))
+        (task, *(number(each[other], ".0%") for other in tasks))
         for task, each in document["transfer"].items()
     ]
     show_table("Calibrated on (row), used on (column): share closed", ("", *tasks), matrix)
     features = [
         (
             name,
-            _shown(each["auc"], ".3f"),
-            _shown(each["ece"], ".3f"),
-            _interval(each["share"], ".1%"),
-            _interval(each["speed"], ".3f"),
+            number(each["auc"], ".3f"),
+            number(each["ece"], ".3f"),
+            with_interval(each["share"], ".1%"),
+            with_interval(each["speed"], ".3f"),
         )
         for name, each in document["by_features"].items()
     ]
     show_table("What the model looks at", ("features", "AUC", "ECE", "share", "speed"), features)
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
-
-
-def _interval(figure: Mapping[str, float | None], form: str) -> str:
-    low, high = figure["low"], figure["high"]
-    ends = "" if low is None or high is None else f" ({low:{form}}–{high:{form}})"
-    return _shown(figure["value"], form) + ends

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smart_speed.cli import gauge
+from smart_speed.cli.figures import number
 from smart_speed.evaluation import Interval
 from smart_speed.files import whole
 
@@ -41,11 +42,19 @@ def shown(figure: Interval, form: str) -> str:
     return f"{figure.value:{form}} ({figure.low:{form}}–{figure.high:{form}})"
 
 
+def with_interval(document: Mapping[str, float | None], form: str) -> str:
+    """Return a figure that was kept as JSON and its interval, a dash where there is none."""
+    value, low, high = (document[key] for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return number(value, form)
+    return shown(Interval(value, low, high), form)
+
+
 def show_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table, the first column on the left and numbers on the right."""
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    for at, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if at else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from benchmarks.console import progress_bar, show_table, shown, write_json
+from benchmarks.console import progress_bar, show_table, with_interval, write_json
 from benchmarks.resumable import ResumableRows
 from benchmarks.unseen_prompts import UnseenPrompt
 from smart_speed.cli.comparing import parse_conditions
+from smart_speed.cli.figures import number
 from smart_speed.comparison import BASELINE, Comparison, compare_each, figures_of
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
-from smart_speed.evaluation import Interval, Records, mean_speedup, speedup
+from smart_speed.evaluation import Records, mean_speedup, speedup
 from smart_speed.metrics.texts import count_repeats
 from smart_speed.records import SequenceRecord
 from smart_speed.sampling import Sampling
@@ -147,16 +148,16 @@ def _show(document: Mapping[str, Any]) -> None:
     tasks = list(document["num_prompts"])
     speeds, figures = [], []
     for name, row in document["figures"].items():
-        by_task = [_interval(row["speedup_by_task"][task]) for task in tasks]
-        speeds.append((name, *by_task, _interval(row["mean_speedup"])))
+        by_task = [with_interval(row["speedup_by_task"][task], ".2f") for task in tasks]
+        speeds.append((name, *by_task, with_interval(row["mean_speedup"], ".2f")))
         figures.append(
             (
                 name,
-                _number(row["tokens_per_decode_s"], ".1f"),
-                _number(row["acceptance_rate"], ".0%"),
-                _number(row["mean_emitted_len"], ".2f"),
-                _number(row["mean_draft_len"], ".2f"),
-                _number(row["drafter_passes_per_token"], ".2f"),
+                number(row["tokens_per_decode_s"], ".1f"),
+                number(row["acceptance_rate"], ".0%"),
+                number(row["mean_emitted_len"], ".2f"),
+                number(row["mean_draft_len"], ".2f"),
+                number(row["drafter_passes_per_token"], ".2f"),
                 f"{row['num_divergences'] - row['num_near_ties']} + {row['num_near_ties']}",
             )
         )
@@ -167,12 +168,3 @@ def _show(document: Mapping[str, Any]) -> None:
         ("condition", "tok/s", "accept", "emit", "draft", "passes", "parted"),
         figures,
     )
-
-
-def _interval(figure: Mapping[str, float | None]) -> str:
-    known = (float("nan") if figure[key] is None else figure[key] for key in Interval._fields)
-    return shown(Interval(*known), ".2f")  # type: ignore[arg-type]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.console import console, show_table
+from benchmarks.console import console, show_table, with_interval
 from smart_speed.files import whole
 from smart_speed.reporting.run_plot_style import (
     BLUE,
@@ -268,12 +268,12 @@ def show(document: Mapping[str, Any]) -> None:
         rows.append(
             (
                 name,
-                _figure(row["speedup_over_exact"], ".3f"),
-                _figure(row["time_to_answer_ratio"], ".3f"),
-                _figure(row["divergence"], "+.2%"),
-                _figure(row["agreement"], ".0%"),
-                _figure(row["length_ratio"], ".2f"),
-                _figure(row["score_difference"], "+.1%"),
+                with_interval(row["speedup_over_exact"], ".3f"),
+                with_interval(row["time_to_answer_ratio"], ".3f"),
+                with_interval(row["divergence"], "+.2%"),
+                with_interval(row["agreement"], ".0%"),
+                with_interval(row["length_ratio"], ".2f"),
+                with_interval(row["score_difference"], "+.1%"),
             )
         )
     headings = ("setting", "speed", "answer", "lost", "agrees", "length", "score")
@@ -296,11 +296,3 @@ def show(document: Mapping[str, Any]) -> None:
         )
     met = ", ".join(found["met_by"]) or "nothing"
     console.print(f"{FASTER:g} times as fast, within {MOST_LOST:.0%} and better than it: {met}")
-
-
-def _figure(figure: Mapping[str, float | None], form: str) -> str:
-    if figure["value"] is None:
-        return "–"
-    if figure["low"] is None or figure["high"] is None:
-        return f"{figure['value']:{form}}"
-    return f"{figure['value']:{form}} ({figure['low']:{form}}–{figure['high']:{form}})"

@@ -18,24 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.console import console, show_table, shown, write_json
+from benchmarks.console import console, show_table, with_interval, write_json
 from benchmarks.drafters_live import LivePlan, run_live
 from benchmarks.unseen_prompts import READERS, unseen_prompts
 from smart_speed.calibration.learning import calibrated_config
 from smart_speed.calibration.route_judging import RouteJudge
-from smart_speed.calibration.routing import Routed
+from smart_speed.cli.figures import number
 from smart_speed.cli.profile import show_route_predictions
-from smart_speed.cli.replay_routed import texts_of
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
 from smart_speed.drafters.routed import RoutedDrafter
-from smart_speed.evaluation import Interval, mean_speedup, speedup, strategy_share
+from smart_speed.evaluation import mean_speedup, speedup, strategy_share
 from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.records import SequenceRecord
 from smart_speed.running.calibrating import ROUTE_PROFILE_NAME
-from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.trace_files import read_traces
 
 RESULTS = Path(__file__).parent / "results"
@@ -55,18 +53,7 @@ def main() -> None:
 
 def replayed(folder: Path, profile: Profile) -> dict[str, Any]:
     """Judge by replay, and show it; the best single drafter is that of the calibration texts."""
-    routing = EntropyConfig.from_dict(profile.config).routing
-    assert routing is not None
-    measured = profile.learned["measured"]
-    names = [arm.drafter for arm in routing.arms]
-    drafters = Routed.of(
-        names,
-        [arm.calibration for arm in routing.arms],
-        [CostModel.from_json(measured["costs_by_drafter"][name]) for name in names],
-        profile.config["entropy_type"],
-    )
-    texts = texts_of(read_traces(folder), names)
-    judge = RouteJudge(texts, drafters, routing, best=measured["best"])
+    judge = RouteJudge.of_profile(read_traces(folder), profile)
     found = {name: each.to_json() for name, each in judge.judge_all().items()}
     show_route_predictions(found, judge.best)
     for title, key, form in (
@@ -74,10 +61,10 @@ def replayed(folder: Path, profile: Profile) -> dict[str, Any]:
         ("Share of the gap to the oracle's choice", "share_by_task", ".0%"),
     ):
         tasks = list(found[ROUTER][key])
-        rows = [(name, *(_number(row[key][task], form) for task in tasks))
+        rows = [(name, *(number(row[key][task], form) for task in tasks))
                 for name, row in found.items()]  # fmt: skip
         show_table(title, ("policy", *tasks), rows)
-    return {"best": judge.best, "num_texts": len(texts), "policies": found}
+    return {"best": judge.best, "num_texts": len(judge.texts), "policies": found}
 
 
 def conditions_of(
@@ -174,7 +161,11 @@ def over_best(rows: Sequence[Mapping[str, Any]], best: str) -> dict[str, Any]:
 def _show(found: Mapping[str, Any]) -> None:
     tasks = found["tasks"]
     rows = [
-        (name, *(_ratio(row["by_task"][task]) for task in tasks), _ratio(row["mean"]))
+        (
+            name,
+            *(with_interval(row["by_task"][task], ".3f") for task in tasks),
+            with_interval(row["mean"], ".3f"),
+        )
         for name, row in found["conditions"].items()
     ]
     title = f"Speed over {found['best']} alone, 95 % intervals over prompts"
@@ -185,15 +176,6 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{router['more_than_best']:+.2%} beside that of {found['best']}; "
         f"rounds by drafter {router['rounds_by_drafter']}"
     )
-
-
-def _ratio(figure: Mapping[str, float | None]) -> str:
-    known = (float("nan") if figure[key] is None else figure[key] for key in Interval._fields)
-    return shown(Interval(*known), ".3f")  # type: ignore[arg-type]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
 
 
 def _parser() -> argparse.ArgumentParser:

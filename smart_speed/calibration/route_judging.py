@@ -9,14 +9,16 @@ from dataclasses import replace
 from typing import final
 
 from smart_speed.calibration.judging import Bounds, Judgement, Totals, judgement_of, totals_of
-from smart_speed.calibration.routing import Routed, Text
+from smart_speed.calibration.routing import Routed, Text, texts_of
 from smart_speed.config import EntropyConfig
 from smart_speed.errors import check_that
+from smart_speed.profiles import Profile
 from smart_speed.stopping.routing import Routing
-from smart_speed.tracing.costs import routed_seconds
+from smart_speed.tracing.costs import CostModel, routed_seconds
 from smart_speed.tracing.oracle import Option, oracle_choice, plain_seconds
 from smart_speed.tracing.replay import RoutedReplay
 from smart_speed.tracing.rounds import ReplayedRound
+from smart_speed.tracing.traces import Trace
 
 PLAIN, ORACLE, ALL_KNOWING = "plain", "oracle choice", "oracle choice and length"
 _RIVALS = ("chain", "hedge")
@@ -58,6 +60,31 @@ class RouteJudge:
         """The single drafter to beat."""
         self._alone = alone
         self._oracle = [_oracle(text, drafters, self._config, routing.rate) for text in texts]
+
+    @classmethod
+    def of_profile(cls, traces: Sequence[Trace], profile: Profile) -> "RouteJudge":
+        """Return the judge of what a profile chooses, on texts that may be others than its own.
+
+        Args:
+            traces: Of all the drafters.
+            profile: What chooses.
+
+        Raises:
+            ConfigError: If the profile holds no costs, or a text lacks a drafter.
+        """
+        routing = EntropyConfig.from_dict(profile.config).routing
+        assert routing is not None
+        known, rule = "measured" in profile.learned, "one that `smart-speed calibrate` wrote"
+        check_that(known, "profile", rule, sorted(profile.learned))
+        measured = profile.learned["measured"]
+        names = [arm.drafter for arm in routing.arms]
+        drafters = Routed.of(
+            names,
+            [arm.calibration for arm in routing.arms],
+            [CostModel.from_json(measured["costs_by_drafter"][name]) for name in names],
+            profile.config["entropy_type"],
+        )
+        return cls(texts_of(traces, names), drafters, routing, best=measured["best"])
 
     def alone(self, name: str) -> EntropyConfig:
         """Return the configuration that always has one of them draft."""

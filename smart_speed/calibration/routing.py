@@ -28,6 +28,7 @@ from smart_speed.stopping.routing import (
 from smart_speed.tracing.costs import CostModel, routed_seconds, with_one_verifier
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.replay import RoutedReplay, before_round, replay_routed
+from smart_speed.tracing.traces import Trace
 
 _TURNS = 4
 """Times that what was learned is walked with, and learned from again; half as many in trials."""
@@ -39,6 +40,21 @@ _WORTHWHILE = 1.003
 
 Text = Sequence[PreparedTrace]
 """One text with every drafter."""
+
+
+def texts_of(traces: Sequence[Trace], names: Sequence[str]) -> list[list[PreparedTrace]]:
+    """Return texts with every drafter, in the order of the names.
+
+    Raises:
+        ConfigError: If a text lacks one.
+    """
+    by_id: dict[str, dict[str, Trace]] = {}
+    for each in traces:
+        by_id.setdefault(each.prompt_id, {})[each.drafter] = each
+    for prompt_id, found in by_id.items():
+        lacking = [name for name in names if name not in found]
+        check_that(not lacking, "traces", f"of every drafter for {prompt_id!r}", sorted(found))
+    return [[PreparedTrace(found[name]) for name in names] for found in by_id.values()]
 
 
 @final

@@ -22,6 +22,6 @@ def plain_table(title: str, headings: Sequence[str]) -> Table:
     """Return an empty table; columns of names are on the left, those of figures on the right."""
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
-        left = heading in ("condition", "task", "lossy setting")
+        left = heading in ("condition", "task", "policy", "lossy setting")
         table.add_column(escape(heading), justify="left" if left else "right", no_wrap=True)
     return table

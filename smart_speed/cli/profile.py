@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from smart_speed.cli.console import check_writable, console, print_json, say
 from smart_speed.cli.figures import interval, number, plain_table
 from smart_speed.errors import ConfigError, check_that
@@ -143,14 +140,9 @@ def show_leniency(profile: Profile) -> None:
 
 def show_predictions(profile: Profile) -> None:
     """Show how fast every policy is predicted to be on the texts that it was learned on."""
-    table = Table(
-        title="Predicted, on the calibration texts; means of tasks, 95 % intervals over prompts",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    title = "Predicted, on the calibration texts; means of tasks, 95 % intervals over prompts"
     headings = ("policy", "over plain", "interval", "of the oracle's gap", "draft", "accept")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
+    table = plain_table(title, headings)
     rows = profile.learned["predicted"]
     for name in sorted(rows, key=lambda each: rows[each]["speed"]["value"], reverse=True):
         row = rows[name]
@@ -188,13 +180,8 @@ def _show_costs(profile: Profile) -> None:
 
 def _show_fit(profile: Profile) -> None:
     fit = profile.learned["fit"]
-    table = Table(
-        title="Which drafted tokens are accepted? (predicted for texts left out of the fit)",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for heading in ("predicted", "accepted", "tokens"):
-        table.add_column(heading, justify="right")
+    title = "Which drafted tokens are accepted? (predicted for texts left out of the fit)"
+    table = plain_table(title, ("predicted", "accepted", "tokens"))
     for predicted, accepted, count in fit["reliability"]:
         table.add_row(f"{predicted:.2f}", f"{accepted:.2f}", str(count))
     console.print(table)

@@ -143,11 +143,9 @@ def learn(folder: Path, *, say: Callable[[str], None], progress: Progress | None
 def _routed(folder: Path, traces: Sequence[Trace], made: Mapping[str, Profile]) -> Profile:
     """Learn to choose among drafters whose profiles were made."""
     from smart_speed.calibration.making import make_route_profile
+    from smart_speed.calibration.routing import texts_of
 
-    by_id: dict[str, dict[str, PreparedTrace]] = {}
-    for each in traces:
-        by_id.setdefault(each.prompt_id, {})[each.drafter] = PreparedTrace(each)
-    texts = [[found[name] for name in made] for found in by_id.values()]
+    texts = texts_of(traces, list(made))
     costs = {name: read_measured(costs_path(folder, name))[0].costs for name in made}
     names = {key: [(each.drafter or {})[key] for each in made.values()] for key in ("name", "id")}
     drafter = {key: PREFIX + ",".join(each) for key, each in names.items()}
