@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from smart_speed.cli import gauge
+from smart_speed.cli.console import console as console
 from smart_speed.cli.figures import number
 from smart_speed.evaluation import Interval
 from smart_speed.files import whole
-
-console = Console(stderr=True)
-if not console.is_terminal:
-    console.width = 140  # a file has no edge
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Where the command line writes: people read stderr, programs read stdout."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from rich.console import Console
 from smart_speed.errors import OutputError
 
 console = Console(stderr=True, highlight=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = 140  # a file has no edge at which tables would have to be cut
 
 
 def say(sentence: str) -> None:

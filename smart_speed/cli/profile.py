@@ -9,6 +9,7 @@ from smart_speed.cli.console import check_writable, console, print_json, say
 from smart_speed.cli.figures import interval, number, plain_table
 from smart_speed.errors import ConfigError, check_that
 from smart_speed.profiles import Profile, read_profile
+from smart_speed.stopping.routing import Routing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,11 +70,13 @@ def show_profile(profile: Profile) -> None:
 
 def _show_routing(profile: Profile) -> None:
     """Show who may draft, and how fast choosing among them is predicted to be."""
-    routing = profile.config["routing"]
-    for arm in routing["arms"]:
-        catch_up = arm["catch_up_s"] * routing["rate"]
+    routing = Routing.from_json(profile.config["routing"])
+    if routing.always:
+        console.print(f"always {routing.always}: no choice was found to be faster", markup=False)
+    for arm in routing.arms if not routing.always else ():
+        catch_up = arm.catch_up_s * routing.rate
         console.print(
-            f"{arm['drafter']}: gains {arm['bias']:+.2f} tokens a round on the average, less "
+            f"{arm.drafter}: gains {arm.bias:+.2f} tokens a round on the average, less "
             f"{catch_up:.3f} for each token that it missed",
             markup=False,
         )

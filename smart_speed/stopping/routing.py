@@ -78,6 +78,13 @@ class Routing:
         check_that(self.rate > 0, "rate", "above 0 tokens per second", self.rate)
 
     @property
+    def always(self) -> str | None:
+        """The one drafter that is chosen whatever is known; ``None`` if there is a choice."""
+        keen = [each.drafter for each in self.arms if each.bias > 0]
+        weighed = any(any(each.weights) for each in self.arms)
+        return keen[0] if len(keen) == 1 and not weighed else None
+
+    @property
     def reads_verifier(self) -> bool:
         """Whether any weight is on a fact of the verifier's law."""
         return any(any(each.weights[:_END_OF_VERIFIER]) for each in self.arms)

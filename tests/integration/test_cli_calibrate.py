@@ -314,6 +314,7 @@ class TestProfile:
             "calibration error", "calibrated", "oracle",
         ):  # fmt: skip
             assert words in captured.err
+        assert "…" not in captured.err  # nothing is cut where there is no terminal
 
     def test_show_as_json(self, calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
         path = calibrated / "profile.json"

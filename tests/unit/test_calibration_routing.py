@@ -74,6 +74,14 @@ def test_what_is_learned_is_not_slower_than_any_drafter_alone() -> None:
     assert routing.rate == pytest.approx(known.rate_of(routing, texts()))
 
 
+def test_a_routing_says_whether_there_is_a_choice() -> None:
+    assert [drafters().constant(arm, 9.0).always for arm in range(len(NAMES))] == [*NAMES]
+    assert routing_of(*NAMES).always is None
+    first = drafters().constant(0, 9.0)
+    nobody = replace(first, arms=tuple(replace(each, bias=-1.0) for each in first.arms))
+    assert nobody.always is None
+
+
 def test_bounds_are_in_their_order() -> None:
     known = drafters()
     judge = RouteJudge(texts(), known, routing_of(*NAMES))
