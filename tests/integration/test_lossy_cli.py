@@ -162,7 +162,7 @@ class TestCalibrate:
         assert chosen[1]["config"]["theta_phase"] == learned["theta_phase"]
         assert chosen[1]["config"]["lenience"] == 0.6
         assert cli.main([*ask, "1"]) == 0
-        said = capsys.readouterr().err.replace("\n", " ")
+        said = " ".join(capsys.readouterr().err.split())  # wherever its lines break
         assert "Lossy, for at most 1 % of divergence: " in said
         assert "verification relaxed, relax_in low, lenience 0.6" in said
         assert cli.main([*ask, "0"]) == 0
