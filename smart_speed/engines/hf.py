@@ -14,13 +14,14 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    DynamicCache,
     PretrainedConfig,
     PreTrainedModel,
 )
 
 from smart_speed.engines.base import CachedTokens, LoadedModel, check_feed, check_rollback
+from smart_speed.engines.hf_cache import empty_cache
 from smart_speed.engines.hf_files import find, first_line, read
+from smart_speed.engines.hf_packed import pack_linears
 from smart_speed.engines.hf_tokenizer import HfTokenizer, drop_tokens_past, split_as_trained
 from smart_speed.errors import ConfigError, ModelError, RollbackError, check_that, unknown_name
 
@@ -57,7 +58,7 @@ class HfModel(CachedTokens):
         self._context_len = _context_len(network.config, context_len)
         self._vocab_size = int(network.config.get_text_config().vocab_size)
         self._keeps_rows = "logits_to_keep" in parameters
-        self._cache = _empty_cache()
+        self._cache = empty_cache()
         super().__init__()
 
     @property
@@ -104,17 +105,11 @@ class HfModel(CachedTokens):
     def rollback(self, to_len: int) -> None:
         check_rollback(to_len, self.cached_len)
         if to_len == 0:
-            self._cache = _empty_cache()
+            self._cache = empty_cache()
         elif to_len < self.cached_len:
             # Negative: tokens to remove. What 0 or a length mean depends on the version.
             self._cache.crop(to_len - self.cached_len)
         del self._tokens[to_len:]
-
-
-def _empty_cache() -> DynamicCache:
-    # Not told of the model's config, it keeps what a sliding window has passed: the mask hides
-    # those tokens, and a rollback brings some of them back into the window.
-    return DynamicCache()
 
 
 def _check_kind(config: PretrainedConfig) -> None:
@@ -213,12 +208,14 @@ def load(
         )
     if threads is not None:
         torch.set_num_threads(threads)
+    network = network.to(where)
+    packed = ", packed weights" if pack_linears(network) else ""
     return LoadedModel(
-        model=HfModel(network.to(where), context_len=context_len),
+        model=HfModel(network, context_len=context_len),
         tokenizer=HfTokenizer(tokenizer, network.generation_config),
         engine="hf",
         path=path,
-        description=_describe(network),
+        description=f"{_describe(network)}{packed}",
     )
 
 
