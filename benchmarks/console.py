@@ -13,6 +13,7 @@ from rich.table import Table
 from smart_speed.cli import gauge
 from smart_speed.cli.console import console as console
 from smart_speed.cli.figures import number
+from smart_speed.errors import SmartSpeedError
 from smart_speed.evaluation import Interval
 from smart_speed.files import whole
 
@@ -22,6 +23,16 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
         part.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """End the program with status 2 and one sentence where something is refused."""
+    try:
+        yield
+    except SmartSpeedError as error:
+        console.print(str(error), markup=False, soft_wrap=True)
+        raise SystemExit(2) from error
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+from smart_speed.calibration.here import profile_for
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
-from smart_speed.errors import check_that
+from smart_speed.errors import ConfigError, check_that
 from smart_speed.identity import drafter_id, verifier_id
-from smart_speed.loading import LoadOptions, load_drafter, load_verifier
+from smart_speed.loading import DEFAULT_DRAFTER, LoadOptions, load_drafter, load_verifier
 from smart_speed.profiles import Profile
 
 
@@ -35,3 +36,27 @@ def load_pair(profile: Profile, options: LoadOptions) -> Pair:
     drafting = drafter_id(name, drafter, made_for)
     profile.check_models(engine=verifier.engine, verifier=made_for, drafter=drafting)
     return Pair(verifier, made_for, drafter, name, drafting)
+
+
+def load_default_pair(options: LoadOptions, source: str = "default") -> tuple[Pair, Profile]:
+    """Load the models that are used where none are named, and their profile.
+
+    Args:
+        options: How to load them.
+        source: A profile's file, or "default" for the one that comes with the package, with the
+            costs of this machine.
+
+    Raises:
+        ConfigError: If the profile was made for others, or none comes with the package for them.
+    """
+    names = ("default", DEFAULT_DRAFTER)
+    verifier = load_verifier(names[0], options)
+    drafter = load_drafter(names[1], verifier, options)
+    profile = profile_for(source, names, verifier, drafter, options.say)
+    if profile is None:
+        raise ConfigError(
+            f"profile must be a file with engine {verifier.engine!r}, got {source!r}."
+        )
+    made_for = verifier_id(names[0], verifier)
+    pair = Pair(verifier, made_for, drafter, names[1], drafter_id(names[1], drafter, made_for))
+    return pair, profile

@@ -127,20 +127,17 @@ def compare_each(
     total, done = len(decoders) * len(prompts) * repeats, 0
     for number, (prompt_id, prompt) in enumerate(prompts):
         if number == 0:
-            _warm_up(decoders, prompt, sampling)
-        order = np.random.default_rng([sampling.seed, zlib.crc32(prompt_id.encode())])
+            warm_up(decoders, prompt, sampling)
         runs: dict[str, list[Result]] = {name: [] for name in decoders}
-        for name in order.permutation(list(decoders) * repeats).tolist():
-            decoders[name].forget()  # no condition may profit from another's prefill
-            runs[name].append(
-                decoders[name].generate(
-                    prompt,
-                    max_new_tokens=max_new_tokens,
-                    sampling=sampling,
-                    prompt_id=prompt_id,
-                    condition=name,
-                )
-            )
+        for name, result in answers_in_turn(
+            decoders,
+            prompt_id,
+            prompt,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            repeats=repeats,
+        ):
+            runs[name].append(result)
             done += 1
             if progress:
                 progress(done, total)
@@ -153,7 +150,45 @@ def compare_each(
         yield Comparison(results=results, divergences=parted)
 
 
-def _warm_up(
+def answers_in_turn(
+    decoders: Mapping[str, EntropyBasedSpeculativeDecoder],
+    prompt_id: str,
+    prompt: Prompt,
+    *,
+    max_new_tokens: int,
+    sampling: Sampling,
+    repeats: int = 1,
+    reread: bool = True,
+) -> Iterator[tuple[str, Result]]:
+    """Answer one prompt under every condition, in random order, and hand over each answer.
+
+    Args:
+        decoders: By condition.
+        prompt_id: Of the prompt; the order depends on it.
+        prompt: What to answer.
+        max_new_tokens: The most tokens of an answer.
+        sampling: The same for all.
+        repeats: How often each answer is made.
+        reread: Whether every answer begins with empty caches. If not, seconds of prefill mean
+            nothing, and a long prompt need not be read anew by each.
+    """
+    order = np.random.default_rng([sampling.seed, zlib.crc32(prompt_id.encode())])
+    for name in order.permutation(list(decoders) * repeats).tolist():
+        if reread:
+            decoders[name].forget()  # no condition may profit from another's prefill
+        yield (
+            name,
+            decoders[name].generate(
+                prompt,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+                prompt_id=prompt_id,
+                condition=name,
+            ),
+        )
+
+
+def warm_up(
     decoders: Mapping[str, EntropyBasedSpeculativeDecoder], prompt: Prompt, sampling: Sampling
 ) -> None:
     """Answer a little under every condition: first calls allocate, import and choose kernels."""

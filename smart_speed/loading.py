@@ -211,9 +211,8 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
     if name.startswith("layers:"):
         return ModelDrafter.for_verifier(_first_layers(name, verifier, options), verifier)
     if (folder := shipped_drafters().get(name)) is not None:
-        return _load_model_drafter(
-            str(folder / "drafter.gguf"), verifier, _options_for_shipped(options, verifier)
-        )
+        file = folder / "drafter.gguf"
+        return _load_model_drafter(str(file), verifier, _for_shipped(options, verifier, file))
     try:
         return _load_model_drafter(name, verifier, options)
     except ModelError as error:
@@ -256,9 +255,14 @@ def _load_model_drafter(path: str, verifier: LoadedModel, options: LoadOptions) 
     return ModelDrafter.for_verifier(model, verifier, name=made["name"] if made else "model")
 
 
-def _options_for_shipped(options: LoadOptions, verifier: LoadedModel) -> LoadOptions:
-    as_it_is: Literal["none", "auto"] = "none" if verifier.engine == "llama_cpp" else "auto"
-    return replace(options, engine=verifier.engine, quantize=as_it_is, context_len=None)
+def _for_shipped(options: LoadOptions, verifier: LoadedModel, file: Path) -> LoadOptions:
+    """Return options for a shipped drafter: as it is, and as far into a text as it can follow."""
+    if verifier.engine != "llama_cpp":
+        return replace(options, engine=verifier.engine, quantize="auto", context_len=None)
+    from smart_speed.engines import llama_cpp
+
+    length = min(verifier.model.context_len, llama_cpp.trained_len(file))
+    return replace(options, engine=verifier.engine, quantize="none", context_len=length)
 
 
 def _could_be_a_name(text: str) -> bool:

@@ -33,11 +33,23 @@ _DEFAULT_CONTEXT_LEN = 4096
 
 
 @final
+class Weights:
+    """A loaded ``llama_model``, freed once no context and no tokenizer needs it.
+
+    Functions of llama.cpp take it as the pointer that it stands for.
+    """
+
+    def __init__(self, pointer: int) -> None:
+        self._as_parameter_ = pointer
+        weakref.finalize(self, llama_cpp.llama_model_free, pointer)
+
+
+@final
 class LlamaModel(CachedTokens):
     """A GGUF model and one sequence's cache."""
 
-    def __init__(self, model: Any, *, context_len: int, threads: int) -> None:
-        """Make a context for a loaded ``llama_model``.
+    def __init__(self, model: Weights, *, context_len: int, threads: int) -> None:
+        """Make a context for a loaded model.
 
         Raises:
             RollbackError: If the model is recurrent, so that its state cannot forget tokens.
@@ -66,7 +78,8 @@ class LlamaModel(CachedTokens):
         np.ctypeslib.as_array(self._batch.n_seq_id, shape)[:] = 1
         for index in range(self._batch_len):
             self._batch.seq_id[index][0] = 0
-        weakref.finalize(self, _free, self._context, self._batch)
+        # The weights are held until then, since a context may not outlive its model.
+        weakref.finalize(self, _free, self._context, self._batch, model)
 
     @property
     def vocab_size(self) -> int:
@@ -172,24 +185,34 @@ def check_gguf(path: Path) -> None:
 
 def num_layers(path: Path) -> int:
     """Return how many layers a GGUF file has."""
-    params = llama_cpp.llama_model_default_params()
-    params.vocab_only = True  # reads the header alone
-    with quiet:
-        model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
-    count = int(metadata(model, f"{metadata(model, 'general.architecture')}.block_count"))
-    llama_cpp.llama_model_free(model)
-    return count
+    return _header_number(path, "block_count")
 
 
-def _open(path: Path) -> Any:
+def trained_len(path: Path) -> int:
+    """Return the context that the model of a GGUF file was trained for, in tokens.
+
+    Raises:
+        ModelError: If the file is missing, is no GGUF file, or is broken.
+    """
+    check_gguf(path)
+    return _header_number(path, "context_length")
+
+
+def _header_number(path: Path, key: str) -> int:
+    model = _open(path, vocab_only=True)
+    return int(metadata(model, f"{metadata(model, 'general.architecture')}.{key}"))
+
+
+def _open(path: Path, *, vocab_only: bool = False) -> Weights:
     params = llama_cpp.llama_model_default_params()
+    params.vocab_only = vocab_only  # reads the header alone
     # Kernels for AMX tiles crash on passes of two tokens and more with quantised weights.
     params.use_extra_bufts = not _has_amx()
     with quiet:
         model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
     if not model:
         raise ModelError(f"A model must be a whole GGUF file, got {str(path)!r}: {quiet.last}.")
-    return model
+    return Weights(model)
 
 
 def _has_amx() -> bool:
@@ -224,6 +247,6 @@ def _describe(model: Any) -> str:
     return f"{name}: {buffer.value.decode()}, {size:.0f} MB{plain}"
 
 
-def _free(context: Any, batch: Any) -> None:
+def _free(context: Any, batch: Any, _weights: Weights) -> None:
     llama_cpp.llama_batch_free(batch)
     llama_cpp.llama_free(context)

@@ -25,7 +25,7 @@ class LlamaTokenizer:
     """llama.cpp's vocabulary, with the chat template of the file."""
 
     def __init__(self, model: Any) -> None:
-        """Read the vocabulary of a loaded ``llama_model``, which must outlive this object."""
+        """Read the vocabulary of a loaded ``llama_model``, which this object keeps loaded."""
         self._model = model
         self._vocab = llama_cpp.llama_model_get_vocab(model)
         self._size = int(llama_cpp.llama_vocab_n_tokens(self._vocab))

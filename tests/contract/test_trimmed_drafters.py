@@ -180,7 +180,7 @@ def test_default_of_the_toy_engine_is_a_toy(shipped: Path) -> None:
 def test_shipped_drafter_is_loaded_as_it_is(
     files: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither converted with the verifier, nor held to its context, nor on another engine."""
+    """Neither converted with the verifier, nor held to its options, nor on another engine."""
     monkeypatch.setenv("SMART_SPEED_CACHE", str(tmp_path))
     verifier = verifier_of(files, "llama_cpp")
     asked = LoadOptions(engine="auto", quantize="q8_0", context_len=64, threads=1)
@@ -192,6 +192,17 @@ def test_shipped_drafter_is_loaded_as_it_is(
     model = model_of(load_drafter("small", verifier_of(files, "hf"), asked))
     assert isinstance(model, hf.HfModel)
     assert model.network.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("asked", "length"), [(64, 64), (2048, 2048), (8192, 2048)])
+def test_shipped_drafter_follows_a_text_as_far_as_it_can(
+    asked: int, length: int, files: Path, shipped: Path, tmp_path: Path
+) -> None:
+    """To the verifier's own end, unless it was trained for less."""
+    file = tiny_gguf.write(tmp_path / "patient.gguf", context_len=8192)
+    options = LoadOptions(engine="llama_cpp", quantize="none", context_len=asked, threads=1)
+    drafter = load_drafter("small", load_verifier(str(file), options), options)
+    assert drafter.context_len == length
 
 
 @pytest.mark.parametrize("engine", ENGINES)
