@@ -17,7 +17,6 @@ where they were stopped.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from benchmarks.console import console, progress_bar, write_json
+from benchmarks.console import progress_bar, refusing, write_json
 from benchmarks.drafter_cost_report import CALIBRATED, PLAIN, TUNED, draw, findings, show
 from benchmarks.resumable import ResumableRows
 from smart_speed.calibration.fitting import fit_acceptance
@@ -34,7 +33,7 @@ from smart_speed.calibration.learning import calibrated_config, learn_calibratio
 from smart_speed.calibration.samples import all_samples
 from smart_speed.calibration.search import GRIDS, best_settings
 from smart_speed.config import EntropyConfig
-from smart_speed.errors import SmartSpeedError, check_that
+from smart_speed.errors import check_that
 from smart_speed.evaluation import bootstrap_mean
 from smart_speed.files import file_sha256
 from smart_speed.profiles import Profile, read_profile, shared_settings
@@ -103,15 +102,10 @@ class Played:
         ]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for, and return 2 where it cannot be done."""
-    args = _parser().parse_args(argv)
-    try:
-        _sweep(args)
-    except SmartSpeedError as error:
-        console.print(f"drafter_cost: {error}", markup=False, soft_wrap=True)
-        return 2
-    return 0
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what the command line asks for."""
+    with refusing():
+        _sweep(_parser().parse_args(argv))
 
 
 def measured_share(costs: CostModel) -> float:
@@ -349,4 +343,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

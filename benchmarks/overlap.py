@@ -11,7 +11,6 @@ and loads no model. Figures and a plot go to benchmarks/results.
 """
 
 import argparse
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,14 +23,14 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from benchmarks.console import progress_bar, write_json
+from benchmarks.console import progress_bar, refusing, write_json
 from benchmarks.overlap_report import draw, report, show
 from benchmarks.resumable import ResumableRows
 from smart_speed.calibration.here import SHIPPED_FOLDER
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel, read_ahead, usable_cores
-from smart_speed.errors import SmartSpeedError, check_that
-from smart_speed.loading import DEFAULT_DRAFTER, LoadOptions, load_drafter, load_verifier
+from smart_speed.errors import check_that
+from smart_speed.loading import DEFAULT_DRAFTERS, LoadOptions, load_drafter, load_verifier
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import read_profile
 from smart_speed.tracing.prepared import PreparedTrace
@@ -244,13 +243,18 @@ def time_all(
 
 
 def main() -> None:
+    """Do what the command line asks for."""
+    with refusing():
+        run(_parser().parse_args())
+
+
+def run(args: argparse.Namespace) -> None:
     """Time, cost, report."""
-    args = _parser().parse_args()
     options = LoadOptions(engine=args.engine, dtype=args.dtype).for_engine(args.engine)
     known = args.repeats == 0 or args.repeats >= 2
     check_that(known, "repeats", "0, or 2 and more, for there to be intervals", args.repeats)
     threads = sorted({1, usable_cores()})
-    profile = read_profile(args.profile or SHIPPED_FOLDER / f"{args.engine}.json")
+    profile = read_profile(args.profile or SHIPPED_FOLDER / f"{args.engine}-{args.drafter}.json")
     texts = []
     if args.traces:
         traces = read_traces(args.traces)
@@ -274,7 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--engine", choices=("llama_cpp", "hf"), default="llama_cpp")
     parser.add_argument("--dtype", help="for hf")
-    parser.add_argument("--drafter", default=DEFAULT_DRAFTER)
+    parser.add_argument("--drafter", default=DEFAULT_DRAFTERS["hf"])
     parser.add_argument("--traces", type=Path, help="folder of test traces, with this drafter")
     parser.add_argument("--profile", type=Path, help="default: the shipped one of the engine")
     parser.add_argument("--repeats", type=int, default=20)
@@ -284,8 +288,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SmartSpeedError as error:
-        sys.stderr.write(f"overlap: {error}\n")
-        sys.exit(2)
+    main()

@@ -7,7 +7,7 @@ from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import ConfigError, check_that
 from smart_speed.identity import drafter_id, verifier_id
-from smart_speed.loading import DEFAULT_DRAFTER, LoadOptions, load_drafter, load_verifier
+from smart_speed.loading import DEFAULT_DRAFTERS, LoadOptions, load_drafter, load_verifier
 from smart_speed.profiles import Profile
 
 
@@ -49,8 +49,8 @@ def load_default_pair(options: LoadOptions, source: str = "default") -> tuple[Pa
     Raises:
         ConfigError: If the profile was made for others, or none comes with the package for them.
     """
-    names = ("default", DEFAULT_DRAFTER)
-    verifier = load_verifier(names[0], options)
+    verifier = load_verifier("default", options)
+    names = ("default", DEFAULT_DRAFTERS[verifier.engine])
     drafter = load_drafter(names[1], verifier, options)
     profile = profile_for(source, names, verifier, drafter, options.say)
     if profile is None:

@@ -11,7 +11,7 @@ from smart_speed.drafters.routed import PREFIX, RoutedDrafter
 from smart_speed.engines.base import LoadedModel
 from smart_speed.engines.embedded import embedded_model
 from smart_speed.engines.vocabulary import vocabulary_fingerprint
-from smart_speed.loading import BLENDED, DEFAULT_DRAFTER, routed_names, shipped_drafters
+from smart_speed.loading import BLENDED, routed_names, shipped_drafters
 
 _WHOLE = 8 << 20
 _SAMPLE = 1 << 16
@@ -44,7 +44,7 @@ def drafter_id(name: str, drafter: Drafter, verifier: str) -> str:
         verifier: Of ``verifier_id``: first layers are those of a verifier.
     """
     if name == "default":
-        name = DEFAULT_DRAFTER if drafter.name == DEFAULT_DRAFTER else drafter.name
+        name = drafter.name
     if name == "ngram":
         return name
     if isinstance(drafter, RoutedDrafter):

@@ -34,8 +34,10 @@ INSTALLS = {
     "llama_cpp": ("llama_cpp", "pip install 'smart-speed[llama]'"),
 }
 """What each engine imports, and what installs it."""
-DEFAULT_DRAFTER = "nano+ngram"
-"""Who drafts for the embedded verifier unless somebody else is named."""
+DEFAULT_DRAFTERS = {"hf": "nano+ngram", "llama_cpp": "ngram"}
+"""Who drafts for the embedded verifier, by engine, unless somebody else is named. Where a wide pass
+costs much more than a narrow one, as on llama.cpp, what is sure is all that pays, and the text's
+own n-grams propose it for nothing (experiments/LOG.md)."""
 BLENDED = "+ngram"
 """Ends the name of a drafter that is blended with n-grams."""
 SHIPPED_FOLDER = Path(__file__).parent / "drafters" / "shipped"
@@ -186,8 +188,8 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
         name: "ngram"; "layers:N" for the verifier's own first N layers; one of
             ``shipped_drafters()``; a folder, GGUF file or hub id; any of these but "ngram" followed
             by "+ngram", for the two blended; "route:" and several of all these, separated by
-            commas, for whoever is chosen before each round; or "default": ``DEFAULT_DRAFTER`` for
-            verifiers of the vocabulary that it was made for, else "ngram".
+            commas, for whoever is chosen before each round; or "default": the engine's of
+            ``DEFAULT_DRAFTERS`` for verifiers of the vocabulary that it was made for, else "ngram".
         verifier: Whose vocabulary it must share, or have a part of.
         options: How to load it. A shipped drafter runs on the verifier's engine, in its own
             number format and with its own context.
@@ -224,10 +226,11 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
 
 
 def _default_drafter(verifier: LoadedModel, options: LoadOptions) -> Drafter:
-    if DEFAULT_DRAFTER.removesuffix(BLENDED) not in shipped_drafters():
+    name = DEFAULT_DRAFTERS[verifier.engine]
+    if name.removesuffix(BLENDED) not in shipped_drafters():
         return NgramDrafter()
     try:
-        return load_drafter(DEFAULT_DRAFTER, verifier, options)
+        return load_drafter(name, verifier, options)
     except VocabularyError:  # made for another verifier
         return NgramDrafter()
 

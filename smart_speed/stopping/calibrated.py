@@ -35,7 +35,8 @@ class Calibration:
     acceptance: AcceptanceModel
     costs: RoundCosts
     rate: float
-    """Tokens per second of decoding with it, as predicted."""
+    """Tokens per second of decoding with it, as predicted; the price, where that turned out to be
+    the better number to ask whether to begin at all."""
     price: float
     """Tokens that a second is taken to be worth: the rate, if the model of acceptance were right;
     what it was found to be best at on the calibration texts, since no model is."""

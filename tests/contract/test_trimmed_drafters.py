@@ -65,7 +65,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shipped(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have the drafter come with the package."""
     monkeypatch.setattr(loading, "SHIPPED_FOLDER", files / "shipped")
-    monkeypatch.setattr(loading, "DEFAULT_DRAFTER", "small+ngram")
+    monkeypatch.setattr(loading, "DEFAULT_DRAFTERS", dict.fromkeys(ENGINES, "small+ngram"))
     return files / "shipped" / "small"
 
 

@@ -22,7 +22,7 @@ from smart_speed.engines.base import CachedModel, LoadedModel, Message
 from smart_speed.engines.embedded import embedded_model
 from smart_speed.generation import Result
 from smart_speed.identity import drafter_id, verifier_id
-from smart_speed.loading import DEFAULT_DRAFTER, LoadOptions, load_drafter
+from smart_speed.loading import DEFAULT_DRAFTERS, LoadOptions, load_drafter
 from smart_speed.profiles import read_profile
 from smart_speed.prompting import encode_prompt
 from smart_speed.records import SequenceRecord
@@ -96,19 +96,21 @@ def test_document_holds_text_tokens_and_record(
     assert sum(turn.emitted_len for turn in record.rounds) == 16
     assert document["text"] == llama.tokenizer.decode(document["tokens"])
     assert document["prompt"] == PROMPT
-    assert document["drafter"] == DEFAULT_DRAFTER
-    shipped = read_profile(SHIPPED_FOLDER / "llama_cpp.json").config
+    assert document["drafter"] == DEFAULT_DRAFTERS["llama_cpp"]
+    shipped = read_profile(SHIPPED_FOLDER / "llama_cpp-ngram.json").config
     used = document["config"]
     assert used["strategy"] == "calibrated"
     assert used["calibration"]["acceptance"] == shipped["calibration"]["acceptance"]
 
 
-@pytest.mark.parametrize("engine", ["llama_cpp", "hf"])
-def test_a_profile_ships_for_the_default_models(engine: str, llama: LoadedModel) -> None:
+@pytest.mark.parametrize(
+    ("engine", "name"), [*DEFAULT_DRAFTERS.items(), ("llama_cpp", "nano+ngram")]
+)
+def test_a_profile_ships_for_the_default_models(engine: str, name: str, llama: LoadedModel) -> None:
     """Catches: a drafter that was trained again, without learning a profile for it."""
-    profile = read_profile(SHIPPED_FOLDER / f"{engine}.json")
+    profile = read_profile(SHIPPED_FOLDER / f"{engine}-{name}.json")
     verifier = verifier_id("default", llama)
-    drafter = load_drafter(DEFAULT_DRAFTER, llama, LoadOptions(threads=1, context_len=512))
+    drafter = load_drafter(name, llama, LoadOptions(threads=1, context_len=512))
     drafting = drafter_id("default", drafter, verifier)
     assert shipped_profile(engine, verifier, drafting) == profile
     learned_on = set(profile.learned["split"]["text_hashes"])
@@ -190,10 +192,14 @@ def test_doctor_finds_everything_in_order(capsys: pytest.CaptureFixture[str]) ->
     assert "49152 tokens" in err
     out, _ = run(capsys, "doctor", *MODEL, "--json")
     document = json.loads(out)
+    assert document["vocabulary"] == "49152 tokens, the same for both"
+    assert document["drafter"] == DEFAULT_DRAFTERS["llama_cpp"]
+    out, _ = run(capsys, "doctor", *MODEL, "--drafter", "nano+ngram", "--json")
+    document = json.loads(out)
     known = "49152 tokens, of which the drafter knows 6143 and those of the text"
     assert document["vocabulary"].startswith(known)
     assert document["problem"] is None
-    assert document["drafter"] == DEFAULT_DRAFTER
+    assert document["drafter"] == "nano+ngram"
     assert document["engine hf"] == document["engine llama_cpp"] == "ready"
     assert document["verifier"].startswith("llama_cpp: ")
 

@@ -101,6 +101,20 @@ def test_first_laws_are_counted_under_the_policy_itself() -> None:
     assert found.acceptance.next_probs == model.next_probs
 
 
+@pytest.mark.parametrize("step_s", [0.54, 0.58, 0.62])
+def test_where_drafting_hardly_pays_replay_has_the_last_word(step_s: float) -> None:
+    """Catches: a policy that was tried, changed, and kept unseen; it may draft nothing at all."""
+    costs = costs_of(step_s)
+    found = learned(costs)
+    at_rate = replace(found, acceptance=fitted())
+    as_tried = replace(at_rate, rate=found.price)
+    rate, *others = (
+        replayed_rate(TEXTS, calibrated_config(each), costs) for each in (found, at_rate, as_tried)
+    )
+    assert rate >= max(others)
+    assert rate > 1.01 * replayed_rate(TEXTS, EntropyConfig(strategy="plain"), costs)
+
+
 def test_costs_of_the_same_machine_change_nothing() -> None:
     same = for_costs(CALIBRATION, CALIBRATION.costs)
     assert (same.rate, same.price) == pytest.approx((CALIBRATION.rate, CALIBRATION.price))
