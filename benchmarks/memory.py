@@ -129,7 +129,7 @@ def measure(args: argparse.Namespace) -> None:
     rule = f"at least {LEAST_LOOKS - 1} times as many as --every"
     check_that(looks >= LEAST_LOOKS, "generations", rule, args.generations)
     options = LoadOptions(engine=args.engine, dtype=args.dtype, threads=args.threads, say=say)
-    pair, profile = load_default_pair(options)
+    pair, profile = load_default_pair(options, args.profile)
     decoder = EntropyBasedSpeculativeDecoder(
         pair.verifier, pair.drafter, EntropyConfig.from_dict(profile.config)
     )
@@ -205,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine", default="llama_cpp")
     parser.add_argument("--dtype", help="on PyTorch")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--profile", default="default", help="default: the one of the package")
     parser.add_argument("--generations", type=int, default=1000)
     parser.add_argument("--every", type=int, default=50, help="generations between two looks")
     parser.add_argument("--tokens", type=int, default=8, help="of each answer")

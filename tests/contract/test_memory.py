@@ -26,8 +26,8 @@ ANSWERS = 20
 """Before the first look, and again before the second."""
 MOST_OBJECTS = ANSWERS // 2
 """That may hold others, as records do, and were kept of those; caches do not grow by any."""
-MOST_BLOCKS = 10 * ANSWERS
-"""Of memory; caches still fill up by some two for every answer. A kept record has hundreds."""
+MOST_BLOCKS = 40 * ANSWERS
+"""Of memory; caches still fill up by some ten for every answer. A kept one has over a hundred."""
 
 Models = tuple[LoadedModel, LoadedModel]
 
