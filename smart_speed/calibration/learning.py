@@ -53,9 +53,9 @@ def learn_calibration(
     """Find what a second is worth, and the rate of the policy that follows.
 
     The rate is found by fixed point, then prices around it are tried: the model's errors favour
-    one a little above. Then the rate that was found is put in, and what rounds begin with; both
-    usually help, but where drafting hardly pays they can talk a policy out of it, so the last word
-    has the replay.
+    one a little above. Whether to begin at all is asked at the rate that was found, and of the laws
+    that rounds begin with. Both usually help, but where drafting hardly pays they can talk a policy
+    out of it, so the last word has the replay.
 
     Args:
         texts: To learn on.
@@ -82,8 +82,8 @@ def learn_calibration(
     best = max(tried, key=lambda price: tried[price])
     tried |= {price: rate_at(price) for price in (best * each for each in _FINER)}
     best = max(tried, key=lambda price: tried[price])
-    as_tried = Calibration(acceptance=acceptance, costs=short, rate=best, price=best)
-    at_rate = replace(as_tried, rate=tried[best])
+    at_rate = Calibration(acceptance=acceptance, costs=short, rate=tried[best], price=best)
+    as_tried = replace(at_rate, begin_price=best)
     counted = replace(at_rate, acceptance=_with_first_laws(at_rate, texts, entropy_type))
     return max(
         (counted, at_rate, as_tried),
@@ -121,9 +121,15 @@ def for_costs(calibration: Calibration, costs: RoundCosts) -> Calibration:
     """
     predicted = achievable_rate(calibration.acceptance, calibration.costs)
     here = achievable_rate(calibration.acceptance, costs)
-    rate = here * calibration.rate / predicted
-    price = rate * calibration.price / calibration.rate
-    return replace(calibration, costs=costs, rate=rate, price=price)
+    times = here / predicted
+    begin = calibration.begin_price
+    return replace(
+        calibration,
+        costs=costs,
+        rate=calibration.rate * times,
+        price=calibration.price * times,
+        begin_price=None if begin is None else begin * times,
+    )
 
 
 def calibrated_config(

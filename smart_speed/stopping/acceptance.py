@@ -10,7 +10,7 @@ to say in advance where another token pays (``draft_value``).
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, final
 
 from smart_speed.entropy import LawFacts
@@ -137,17 +137,18 @@ class AcceptanceModel:
 
 
 def checked_fields(cls: type, document: Any, what: str) -> dict[str, Any]:
-    """Return a JSON object whose keys are exactly the fields of a dataclass.
+    """Return a JSON object whose keys are the fields of a dataclass; defaults may be left out.
 
     Raises:
         ConfigError: If it is none, or a key is unknown or missing.
     """
-    names = [field.name for field in fields(cls)]
+    known = {field.name: field.default is MISSING for field in fields(cls)}
+    names = list(known)
     check_that(isinstance(document, Mapping), what, "a JSON object", document)
     for name in document:
         if name not in names:
             raise unknown_name("key", name, names)
-    missing = [name for name in names if name not in document]
+    missing = [name for name, needed in known.items() if needed and name not in document]
     check_that(not missing, what, f"made of {', '.join(names)}", f"none of {', '.join(missing)}")
     return dict(document)
 

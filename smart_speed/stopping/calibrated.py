@@ -35,16 +35,17 @@ class Calibration:
     acceptance: AcceptanceModel
     costs: RoundCosts
     rate: float
-    """Tokens per second of decoding with it, as predicted; the price, where that turned out to be
-    the better number to ask whether to begin at all."""
+    """Tokens per second of decoding with it, as predicted."""
     price: float
     """Tokens that a second is taken to be worth: the rate, if the model of acceptance were right;
     what it was found to be best at on the calibration texts, since no model is."""
+    begin_price: float | None = None
+    """The same where it is asked whether to begin at all; ``None`` for the rate."""
 
     def __post_init__(self) -> None:
-        for name in ("rate", "price"):
+        for name in ("rate", "price", "begin_price"):
             value = getattr(self, name)
-            check_that(value > 0, name, "above 0 tokens per second", value)
+            check_that(value is None or value > 0, name, "above 0 tokens per second", value)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -59,6 +60,7 @@ class Calibration:
             costs=RoundCosts.from_json(values["costs"]),
             rate=float(values["rate"]),
             price=float(values["price"]),
+            begin_price=None if (begin := values.get("begin_price")) is None else float(begin),
         )
 
 
@@ -170,10 +172,11 @@ class Calibrated:
 
     @staticmethod
     def _thresholds_at(known: Calibration, multiple: float) -> Thresholds:
-        """Solve for a rate; whether to begin at all is asked at what a second is really worth."""
+        """Solve for a rate; whether to begin at all is asked at a price of its own."""
+        begin_price = known.rate if known.begin_price is None else known.begin_price
         priced = best_thresholds(known.acceptance, known.costs, known.price * multiple)
-        rated = best_thresholds(known.acceptance, known.costs, known.rate * multiple)
-        return priced._replace(gain=rated.gain)
+        begun = best_thresholds(known.acceptance, known.costs, begin_price * multiple)
+        return priced._replace(gain=begun.gain)
 
     def _thresholds(self, state: CalibratedState) -> Thresholds:
         if not self.online:

@@ -106,8 +106,8 @@ def test_where_drafting_hardly_pays_replay_has_the_last_word(step_s: float) -> N
     """Catches: a policy that was tried, changed, and kept unseen; it may draft nothing at all."""
     costs = costs_of(step_s)
     found = learned(costs)
-    at_rate = replace(found, acceptance=fitted())
-    as_tried = replace(at_rate, rate=found.price)
+    at_rate = replace(found, acceptance=fitted(), begin_price=None)
+    as_tried = replace(at_rate, begin_price=found.price)
     rate, *others = (
         replayed_rate(TEXTS, calibrated_config(each), costs) for each in (found, at_rate, as_tried)
     )
@@ -129,10 +129,10 @@ def test_a_machine_half_as_fast_decodes_half_as_fast() -> None:
         first_step_extra_s=2 * costs.first_step_extra_s,
         wider_s=tuple(2 * each for each in costs.wider_s),
     )
-    found = for_costs(CALIBRATION, slower)
+    found = for_costs(replace(CALIBRATION, begin_price=0.9), slower)
     assert found.costs is slower
-    halves = (CALIBRATION.rate / 2, CALIBRATION.price / 2)
-    assert (found.rate, found.price) == pytest.approx(halves, rel=1e-3)
+    halves = (CALIBRATION.rate / 2, CALIBRATION.price / 2, 0.45)
+    assert (found.rate, found.price, found.begin_price) == pytest.approx(halves, rel=1e-3)
 
 
 def test_a_rate_is_corrected_by_how_far_the_prediction_was_off() -> None:
