@@ -80,15 +80,15 @@ def held_over(
         answer: Makes the answer of a number; what it returns is dropped.
         count: How many to make.
         every: How many between two looks.
-        progress: Called with how many were made, and of all.
+        progress: Called after each look with how many were made, and of all.
     """
     found = [look(0)]
     for number in range(1, count + 1):
         answer(number)
         if number % every == 0:
             found.append(look(number))
-        if progress:
-            progress(number, count)
+            if progress:
+                progress(number, count)  # no oftener: a bar keeps what it is told
     return found
 
 
