@@ -192,7 +192,7 @@ def load_drafter(name: str, verifier: LoadedModel, options: LoadOptions) -> Draf
             ``DEFAULT_DRAFTERS`` for verifiers of the vocabulary that it was made for, else "ngram".
         verifier: Whose vocabulary it must share, or have a part of.
         options: How to load it. A shipped drafter runs on the verifier's engine, in its own
-            number format and with its own context.
+            number format, and as far into a text as it can follow.
 
     Raises:
         VocabularyError: If the models disagree on a token.
