@@ -26,7 +26,6 @@ from smart_speed.cli.console import say
 from smart_speed.comparison import BASELINE, answers_in_turn, warm_up
 from smart_speed.errors import check_that
 from smart_speed.loading import LoadOptions
-from smart_speed.machine import machine_facts
 from smart_speed.metrics.seconds import times_to_first_token_s
 from smart_speed.running.about import peak_memory_bytes
 from smart_speed.sampling import Sampling
@@ -73,10 +72,7 @@ def measure(args: argparse.Namespace) -> None:
         for name in CONDITIONS
     }
     settings = {
-        "verifier": pair.verifier.description,
-        "drafter": {"name": pair.drafter_name, "id": pair.drafter_id},
-        "engine": pair.verifier.engine,
-        "machine": machine_facts(),
+        **pair.facts(),
         "context_len": options.context_len,
         "max_new_tokens": args.tokens,
         "conditions": {name: each.config.resolved() for name, each in decoders.items()},

@@ -23,7 +23,6 @@ from smart_speed.config import EntropyConfig
 from smart_speed.errors import ConfigError, check_that
 from smart_speed.files import whole
 from smart_speed.loading import LoadOptions
-from smart_speed.machine import machine_facts
 from smart_speed.metrics.intervals import Interval, bootstrap
 from smart_speed.reporting.run_plot_style import BLUE, drawing, panels
 from smart_speed.sampling import Sampling
@@ -137,10 +136,7 @@ def measure(args: argparse.Namespace) -> None:
         held = held_over(_answerer(decoder, args.tokens), args.generations, args.every, progress)
     kept, objects = (growth(held, what) for what in ("resident_bytes", "num_objects"))
     document = {
-        "verifier": pair.verifier.description,
-        "drafter": {"name": pair.drafter_name, "id": pair.drafter_id},
-        "engine": pair.verifier.engine,
-        "machine": machine_facts(),
+        **pair.facts(),
         "max_new_tokens": args.tokens,
         "held": [each._asdict() for each in held],
         "bytes_per_generation": kept.to_json(),

@@ -1,6 +1,6 @@
 """The default verifier with the drafter of a profile, as benchmarks load them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from smart_speed.calibration.here import profile_for
 from smart_speed.drafters.base import Drafter
@@ -8,6 +8,7 @@ from smart_speed.engines.base import LoadedModel
 from smart_speed.errors import ConfigError, check_that
 from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.loading import DEFAULT_DRAFTERS, LoadOptions, load_drafter, load_verifier
+from smart_speed.machine import machine_facts
 from smart_speed.profiles import Profile
 
 
@@ -19,6 +20,15 @@ class Pair(NamedTuple):
     drafter: Drafter
     drafter_name: str
     drafter_id: str
+
+    def facts(self) -> dict[str, Any]:
+        """Return what figures depend on, as JSON values: the models, and the machine."""
+        return {
+            "verifier": self.verifier.description,
+            "drafter": {"name": self.drafter_name, "id": self.drafter_id},
+            "engine": self.verifier.engine,
+            "machine": machine_facts(),
+        }
 
 
 def load_pair(profile: Profile, options: LoadOptions) -> Pair:

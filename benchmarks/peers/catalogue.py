@@ -87,17 +87,8 @@ def _smart_speed(
     if profile is not None:
         learned = {"drafter": drafter, "config": None, "profile": str(profile)}
         variants["same pair, calibrated"] = learned
-    return [
-        PeerSpec(
-            name=f"smart_speed {engine}, {name}",
-            baseline=f"smart_speed {engine}, plain",
-            engine=engine,
-            ours=True,
-            worker=f"{_WORKERS}.smart_speed_worker",
-            settings={**settings, "load": dict(load)},
-        )
-        for name, settings in variants.items()
-    ]
+    title, shared = f"smart_speed {engine}", {"load": dict(load)}
+    return _peers(title, engine, "smart_speed_worker", shared, variants, ours=True)
 
 
 def _transformers(settings: Mapping[str, Any]) -> list[PeerSpec]:
@@ -127,16 +118,8 @@ def _transformers(settings: Mapping[str, Any]) -> list[PeerSpec]:
         },
         "prompt lookup": {"generate": {"prompt_lookup_num_tokens": 10}},
     }
-    return [
-        PeerSpec(
-            name=f"transformers, {name}",
-            baseline="transformers, plain",
-            engine="hf",
-            worker=f"{_WORKERS}.transformers_worker",
-            settings={"verifier": VERIFIER_FOLDER, **settings, **each},
-        )
-        for name, each in variants.items()
-    ]
+    shared = {"verifier": VERIFIER_FOLDER, **settings}
+    return _peers("transformers", "hf", "transformers_worker", shared, variants)
 
 
 def _llama_server(settings: Mapping[str, Any]) -> list[PeerSpec]:
@@ -153,16 +136,7 @@ def _llama_server(settings: Mapping[str, Any]) -> list[PeerSpec]:
         "confident": {"drafter": DRAFTER_GGUF, "arguments": [*drafts, *longer]},
         "n-grams": {"arguments": ["--spec-type", "ngram-simple"]},
     }
-    return [
-        PeerSpec(
-            name=f"llama.cpp, {name}",
-            baseline="llama.cpp, plain",
-            engine="llama_cpp",
-            worker=f"{_WORKERS}.llama_server_worker",
-            settings={**settings, **each},
-        )
-        for name, each in variants.items()
-    ]
+    return _peers("llama.cpp", "llama_cpp", "llama_server_worker", settings, variants)
 
 
 def _openvino(settings: Mapping[str, Any]) -> list[PeerSpec]:
@@ -177,15 +151,34 @@ def _openvino(settings: Mapping[str, Any]) -> list[PeerSpec]:
         },
         "prompt lookup": {"pipeline": {"prompt_lookup": True}, "generate": lookup},
     }
+    return _peers(
+        "OpenVINO GenAI",
+        "openvino",
+        "openvino_worker",
+        {"verifier": VERIFIER_OPENVINO, **settings},
+        variants,
+        environment="openvino",
+        requirements=RUNS_OPENVINO,
+    )
+
+
+def _peers(
+    title: str,
+    engine: str,
+    worker: str,
+    shared: Mapping[str, Any],
+    variants: Mapping[str, Mapping[str, Any]],
+    **fields: Any,
+) -> list[PeerSpec]:
+    """Return one engine with several settings, of which "plain" is the baseline."""
     return [
         PeerSpec(
-            name=f"OpenVINO GenAI, {name}",
-            baseline="OpenVINO GenAI, plain",
-            engine="openvino",
-            worker=f"{_WORKERS}.openvino_worker",
-            settings={"verifier": VERIFIER_OPENVINO, **settings, **each},
-            environment="openvino",
-            requirements=RUNS_OPENVINO,
+            name=f"{title}, {name}",
+            baseline=f"{title}, plain",
+            engine=engine,
+            worker=f"{_WORKERS}.{worker}",
+            settings={**shared, **each},
+            **fields,
         )
         for name, each in variants.items()
     ]

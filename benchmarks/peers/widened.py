@@ -18,6 +18,7 @@ from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from smart_speed.errors import check_that
 from smart_speed.training.trimmed_tokenizer import check_kept_ids
+from smart_speed.training.whole_vocabulary import spread
 
 BLOCK = 32
 """Added coordinates: what Q8_0 gives a scale of its own, so that the others keep theirs."""
@@ -43,9 +44,7 @@ def with_masked_vocabulary(
     Raises:
         ConfigError: If ``kept_ids`` do not fit the drafter or the verifier.
     """
-    check_kept_ids(kept_ids, vocab_size)
-    known = int(network.config.vocab_size) - 1
-    check_that(len(kept_ids) == known, "kept_ids", f"{known} in number", len(kept_ids))
+    check_kept_ids(kept_ids, vocab_size, count=int(network.config.vocab_size) - 1)
     width = int(network.config.hidden_size)
     shrunk = math.sqrt(width / (width + BLOCK))
     wide = LlamaForCausalLM(_config(network.config, shrunk, vocab_size)).to(network.dtype).eval()
@@ -57,8 +56,8 @@ def with_masked_vocabulary(
     masked = torch.zeros_like(known_rows[-1])
     masked[width] = 1.0
     weights["model.norm.weight"][width] = _FAR / _CONSTANT
-    weights["model.embed_tokens.weight"] = _spread(rows[:-1], rows[-1], kept_ids, vocab_size)
-    weights["lm_head.weight"] = _spread(known_rows[:-1], masked, kept_ids, vocab_size)
+    weights["model.embed_tokens.weight"] = spread(rows[:-1], rows[-1], kept_ids, vocab_size)
+    weights["lm_head.weight"] = spread(known_rows[:-1], masked, kept_ids, vocab_size)
     wide.load_state_dict(weights)
     return wide
 
@@ -98,15 +97,3 @@ def _grown(name: str, weights: Float[torch.Tensor, "..."], shrunk: float) -> tor
         kind in (*_READS_RESIDUAL, "embed_tokens", "lm_head"), "network", "a plain Llama", name
     )
     return pad(weights, (0, BLOCK))
-
-
-def _spread(
-    rows: Float[torch.Tensor, "known width"],
-    other: Float[torch.Tensor, " width"],
-    kept_ids: Sequence[int],
-    vocab_size: int,
-) -> Float[torch.Tensor, "vocab width"]:
-    """Put each row where the verifier has its token, and the other one everywhere else."""
-    spread = other.repeat(vocab_size, 1)
-    spread[list(kept_ids)] = rows
-    return spread

@@ -43,7 +43,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         if room is None or room.shape[-2] < end or (start and room.data_ptr() != used.data_ptr()):
             blocks = -(-max(end, start * 3 // 2) // _BLOCK_LEN)
             room = new.new_empty((*new.shape[:-2], blocks * _BLOCK_LEN, new.shape[-1]))
-            room[..., :start, :] = used if start else room[..., :0, :]
+            if start:
+                room[..., :start, :] = used
             self._rooms[which] = room
         room[..., start:end, :] = new
         return room[..., :end, :]

@@ -76,11 +76,17 @@ def tokenizer_json(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     return data
 
 
-def check_kept_ids(kept_ids: Sequence[int], vocab_size: int) -> None:
+def check_kept_ids(kept_ids: Sequence[int], vocab_size: int, *, count: int | None = None) -> None:
     """Check which tokens of a verifier's vocabulary are to be kept.
 
+    Args:
+        kept_ids: Their ids.
+        vocab_size: Of the verifier.
+        count: How many a drafter knows; ``None`` where it is not made yet.
+
     Raises:
-        ConfigError: If there are none, or they are not ascending ids of that vocabulary.
+        ConfigError: If there are none, or they are not ascending ids of that vocabulary, or not as
+            many as the drafter knows.
     """
     check_that(len(kept_ids) > 0, "kept_ids", "at least one", list(kept_ids))
     turn = next((pair for pair in pairwise(kept_ids) if pair[0] >= pair[1]), None)
@@ -88,6 +94,8 @@ def check_kept_ids(kept_ids: Sequence[int], vocab_size: int) -> None:
     ends = (kept_ids[0], kept_ids[-1])
     inside = ends[0] >= 0 and ends[1] < vocab_size
     check_that(inside, "kept_ids", f"tokens from 0 to {vocab_size - 1}", ends)
+    fits = count is None or len(kept_ids) == count
+    check_that(fits, "kept_ids", f"{count} in number", len(kept_ids))
 
 
 def _trimmed_model(model: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:

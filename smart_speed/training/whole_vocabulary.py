@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import nn
 from transformers import LlamaForCausalLM
 
-from smart_speed.errors import check_that
 from smart_speed.training.trimmed_tokenizer import check_kept_ids
 
 _NAMED = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -33,16 +32,15 @@ def with_whole_vocabulary(
     Raises:
         ConfigError: If ``kept_ids`` do not fit the drafter or the verifier.
     """
-    check_kept_ids(kept_ids, vocab_size)
-    known = int(network.config.vocab_size) - 1
-    check_that(len(kept_ids) == known, "kept_ids", f"{known} in number", len(kept_ids))
+    check_kept_ids(kept_ids, vocab_size, count=int(network.config.vocab_size) - 1)
     whole = copy.deepcopy(network)
     embedding, head = whole.get_input_embeddings(), whole.get_output_embeddings()
     tied = head.weight is embedding.weight
-    embedding.weight = nn.Parameter(_spread(embedding.weight, kept_ids, vocab_size))
-    head.weight = (
-        embedding.weight if tied else nn.Parameter(_spread(head.weight, kept_ids, vocab_size))
-    )
+    for layer in (embedding,) if tied else (embedding, head):
+        rows = layer.weight.detach()
+        layer.weight = nn.Parameter(spread(rows[:-1], rows[-1], kept_ids, vocab_size))
+    if tied:
+        head.weight = embedding.weight
     embedding.num_embeddings = head.out_features = vocab_size
     embedding.padding_idx = None  # of use in training only
     whole.config.vocab_size = whole.vocab_size = whole.model.vocab_size = vocab_size
@@ -52,13 +50,16 @@ def with_whole_vocabulary(
     return whole
 
 
-def _spread(
-    rows: Float[torch.Tensor, "known width"], kept_ids: Sequence[int], vocab_size: int
+def spread(
+    rows: Float[torch.Tensor, "known width"],
+    other: Float[torch.Tensor, " width"],
+    kept_ids: Sequence[int],
+    vocab_size: int,
 ) -> Float[torch.Tensor, "vocab width"]:
-    """Put each row where the verifier has its token, and the last row everywhere else."""
-    spread = rows.detach()[-1:].repeat(vocab_size, 1)
-    spread[list(kept_ids)] = rows.detach()[:-1]
-    return spread
+    """Return each row where the verifier has its token, and the other one everywhere else."""
+    found = other.repeat(vocab_size, 1)
+    found[list(kept_ids)] = rows
+    return found
 
 
 def _translated(named: Any, kept_ids: Sequence[int]) -> Any:
