@@ -8,7 +8,7 @@ from smart_speed import EntropyBasedSpeculativeDecoder, EntropyConfig
 from smart_speed.loading import LoadOptions, load_drafter, load_verifier
 from smart_speed.stopping.base import DraftView, Memoryless
 
-EngineChoice = Literal["auto", "hf", "llama_cpp", "toy"]
+EngineChoice = Literal["auto", "hf", "llama_cpp", "openvino", "toy"]
 
 
 @final

@@ -15,7 +15,7 @@ from smart_speed.drafters.blend import BlendDrafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.drafters.ngram import NgramDrafter
 from smart_speed.drafters.routed import PREFIX, RoutedDrafter
-from smart_speed.engines.base import EngineName, LoadedModel
+from smart_speed.engines.base import OPENVINO_GRAPH, EngineName, LoadedModel
 from smart_speed.engines.embedded import embedded_model
 from smart_speed.engines.vocabulary import vocabulary_fingerprint
 from smart_speed.errors import (
@@ -27,14 +27,15 @@ from smart_speed.errors import (
     unknown_name,
 )
 
-ENGINES = ("hf", "llama_cpp", "toy")
+ENGINES = ("hf", "llama_cpp", "openvino", "toy")
 FORMATS = ("bf16", "q8_0", "q4_0")
 INSTALLS = {
     "hf": ("transformers", "pip install 'smart-speed[hf]'"),
     "llama_cpp": ("llama_cpp", "pip install 'smart-speed[llama]'"),
+    "openvino": ("openvino", "pip install 'smart-speed[openvino]'"),
 }
 """What each engine imports, and what installs it."""
-DEFAULT_DRAFTERS = {"hf": "nano+ngram", "llama_cpp": "ngram"}
+DEFAULT_DRAFTERS = {"hf": "nano+ngram", "llama_cpp": "ngram", "openvino": "nano+ngram"}
 """Who drafts for the embedded verifier, by engine, unless somebody else is named. Where a wide pass
 costs much more than a narrow one, as on llama.cpp, what is sure is all that pays, and the text's
 own n-grams propose it for nothing (experiments/LOG.md)."""
@@ -53,17 +54,19 @@ def _silent(_sentence: str) -> None:
 class LoadOptions:
     """How to load models; what an engine would not read is refused."""
 
-    engine: Literal["auto", "hf", "llama_cpp", "toy"] = "auto"
-    """ "auto" takes llama_cpp for GGUF files and the default, if installed, else hf."""
+    engine: Literal["auto", "hf", "llama_cpp", "openvino", "toy"] = "auto"
+    """ "auto" takes llama_cpp for GGUF files and the default, if installed, openvino for folders
+    with a graph of its own, else hf."""
     device: str | None = None
     """For hf: "cpu", "cuda", "cuda:1" …; ``None`` takes a GPU if there is one."""
     dtype: str | None = None
-    """For hf: "float32", "bfloat16", "float16"; ``None`` is bfloat16 on a GPU, else float32."""
+    """For hf: "float32", "bfloat16", "float16"; ``None`` is bfloat16 on a GPU, else float32. For
+    openvino: one of the first two; ``None`` is bfloat16 where the processor multiplies it."""
     quantize: Literal["auto", "none", "bf16", "q8_0", "q4_0"] = "auto"
     """For llama_cpp: convert to this format first; "auto" converts the default verifier alone, to
     the format that keeps its text and in which a wide pass costs least (docs/engines.md)."""
     threads: int | None = None
-    """Cores to use; ``None`` means all for llama_cpp, and PyTorch's own choice for hf."""
+    """Cores to use; ``None`` means all, and PyTorch's own choice for hf."""
     context_len: int | None = None
     """Tokens that a cache holds; ``None`` leaves it to the engine."""
     say: Callable[[str], None] = _silent
@@ -86,8 +89,9 @@ class LoadOptions:
             ConfigError: If an option is set that this engine would not read.
             EngineMissingError: If the engine is not installed.
         """
-        readers = {"device": ("hf",), "dtype": ("hf",), "threads": ("hf", "llama_cpp")}
-        readers |= {"context_len": ("hf", "llama_cpp")}
+        real = ("hf", "llama_cpp", "openvino")
+        readers: dict[str, tuple[str, ...]] = {"device": ("hf",), "dtype": ("hf", "openvino")}
+        readers |= {"threads": real, "context_len": real}
         given = [name for name in readers if getattr(self, name) is not None]
         if self.quantize != "auto":
             readers["quantize"] = ("llama_cpp",)
@@ -109,6 +113,8 @@ class LoadOptions:
 
 def is_installed(engine: str) -> bool:
     """Return whether an engine's package is there, without importing it."""
+    if engine == "openvino" and not is_installed("hf"):  # which reads its models
+        return False
     return engine not in INSTALLS or importlib.util.find_spec(INSTALLS[engine][0]) is not None
 
 
@@ -119,6 +125,8 @@ def choose_engine(path: str) -> tuple[EngineName, str]:
         if is_installed("llama_cpp"):
             return "llama_cpp", f"{what}, and llama_cpp is installed"
         return "hf", f"{what}, and llama_cpp is not installed"
+    if (Path(path).expanduser() / OPENVINO_GRAPH).is_file():
+        return "openvino", f"a folder with {OPENVINO_GRAPH}"
     return "hf", "not a GGUF file, so a folder or a hub id"
 
 
@@ -151,6 +159,15 @@ def load_model(path: str, options: LoadOptions, *, toy_order: int = 3) -> Loaded
         return hf.load(
             str(embedded_model()) if path == "default" else path,
             device=options.device or "auto",
+            dtype=options.dtype or "auto",
+            threads=options.threads,
+            context_len=options.context_len,
+        )
+    if engine == "openvino":
+        from smart_speed.engines import openvino
+
+        return openvino.load(
+            str(embedded_model()) if path == "default" else path,
             dtype=options.dtype or "auto",
             threads=options.threads,
             context_len=options.context_len,

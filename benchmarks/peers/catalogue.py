@@ -65,12 +65,14 @@ def specs_of(
     """
     hf = {"engine": "hf", "dtype": dtype, "threads": threads}
     llama_cpp = {"engine": "llama_cpp", "threads": threads}
+    openvino = {"engine": "openvino", "dtype": dtype, "threads": threads}
     found = profiles or {}
     return [
         *_smart_speed("hf", hf, DRAFTER_FOLDER, found.get("hf")),
         *_transformers({"dtype": dtype, "threads": threads, "ending": list(ending)}),
         *_smart_speed("llama_cpp", llama_cpp, DRAFTER_GGUF, found.get("llama_cpp")),
         *_llama_server({"server": LLAMA_SERVER, "verifier": VERIFIER_GGUF, "threads": threads}),
+        *_smart_speed("openvino", openvino, DRAFTER_FOLDER, found.get("openvino")),
         *_openvino({"threads": threads, "ending": list(ending)}),
     ]
 

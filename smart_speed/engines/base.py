@@ -18,10 +18,12 @@ from jaxtyping import Float
 
 from smart_speed.errors import RollbackError, check_that
 
-EngineName = Literal["hf", "llama_cpp", "toy"]
+EngineName = Literal["hf", "llama_cpp", "openvino", "toy"]
 Message = dict[str, str]
 """One turn of a chat: ``role`` ("system", "user", "assistant") and ``content``."""
 
+OPENVINO_GRAPH = "openvino_model.xml"
+"""File that a folder holds which `optimum-cli export openvino` wrote."""
 UNKNOWN_TOKEN = "<|outside|>"
 """Last token of a trimmed vocabulary: stands for whatever the drafter does not know."""
 

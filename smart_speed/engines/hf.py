@@ -3,7 +3,6 @@
 import copy
 import inspect
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -13,7 +12,6 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
 )
@@ -22,7 +20,7 @@ from smart_speed.engines.base import CachedTokens, LoadedModel, check_feed, chec
 from smart_speed.engines.hf_cache import empty_cache
 from smart_speed.engines.hf_files import find, first_line, read
 from smart_speed.engines.hf_packed import pack_linears
-from smart_speed.engines.hf_tokenizer import HfTokenizer, drop_tokens_past, split_as_trained
+from smart_speed.engines.hf_tokenizer import HfTokenizer, read_tokenizer
 from smart_speed.errors import ConfigError, ModelError, RollbackError, check_that, unknown_name
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -50,12 +48,12 @@ class HfModel(CachedTokens):
             ModelError: If the model has an encoder.
             ConfigError: If ``context_len`` is more than the model can.
         """
-        _check_kind(network.config)
+        check_kind(network.config)
         parameters = inspect.signature(network.forward).parameters
         if network._is_stateful or "past_key_values" not in parameters:
             raise _cannot_forget(network.config, network.config.model_type)
         self.network = network.eval()
-        self._context_len = _context_len(network.config, context_len)
+        self._context_len = checked_context_len(network.config, context_len)
         self._vocab_size = int(network.config.get_text_config().vocab_size)
         self._keeps_rows = "logits_to_keep" in parameters
         self._cache = empty_cache()
@@ -112,12 +110,16 @@ class HfModel(CachedTokens):
         del self._tokens[to_len:]
 
 
-def _check_kind(config: PretrainedConfig) -> None:
-    """Refuse what cannot be decoded speculatively, as far as the config tells."""
+def check_kind(config: PretrainedConfig) -> None:
+    """Refuse what cannot be decoded speculatively, as far as the config tells.
+
+    Raises:
+        ModelError: If the model has an encoder.
+        RollbackError: If layers of it cannot forget tokens.
+    """
     if config.is_encoder_decoder:
         raise ModelError(
-            f"The hf engine must be given a decoder-only model, got {config.model_type!r}, "
-            "which has an encoder."
+            f"A model must be decoder-only, got {config.model_type!r}, which has an encoder."
         )
     layer_types = getattr(config.get_text_config(), "layer_types", None) or []
     if others := sorted(set(layer_types) - _KEEPS_ALL):
@@ -131,8 +133,8 @@ def _cannot_forget(config: PretrainedConfig, layer_types: str) -> RollbackError:
     )
 
 
-def _context_len(config: PretrainedConfig, asked: int | None) -> int:
-    """Return how many tokens the cache may hold.
+def checked_context_len(config: PretrainedConfig, asked: int | None) -> int:
+    """Return how many tokens the cache may hold: what is asked for, or what the model can.
 
     Raises:
         ConfigError: If more is asked for than the model can.
@@ -189,23 +191,10 @@ def load(
     number_format = _dtype(dtype, where)
     source = find(path)
     config = read(path, lambda: AutoConfig.from_pretrained(**source))
-    _check_kind(config)
-    context_len = _context_len(config, context_len)
-    tokenizer = read(path, lambda: AutoTokenizer.from_pretrained(**source))
-    if "gguf_file" in source:
-        split_as_trained(tokenizer, Path(path).expanduser())
-        drop_tokens_past(tokenizer, config.get_text_config().vocab_size)
-    network, info = read(
-        path,
-        lambda: AutoModelForCausalLM.from_pretrained(
-            **source, config=config, dtype=number_format, output_loading_info=True
-        ),
-    )
-    if missing := sorted(info["missing_keys"]):
-        raise ModelError(
-            f"{path!r} must hold every weight of its model, but lacks {missing[0]!r} "
-            f"({len(missing)} are missing)."
-        )
+    check_kind(config)
+    context_len = checked_context_len(config, context_len)
+    tokenizer = read_tokenizer(path, source, config)
+    network = read_network(path, source, config, number_format)
     if threads is not None:
         torch.set_num_threads(threads)
     network = network.to(where)
@@ -217,6 +206,34 @@ def load(
         path=path,
         description=f"{_describe(network)}{packed}",
     )
+
+
+def read_network(
+    path: str, source: dict[str, Any], config: PretrainedConfig, dtype: torch.dtype
+) -> PreTrainedModel:
+    """Read the weights of a model.
+
+    Args:
+        path: What was asked for.
+        source: Where it lies, from ``hf_files.find``.
+        config: The model's own.
+        dtype: Number format that the weights shall have.
+
+    Raises:
+        ModelError: If they cannot be read, or not all are there.
+    """
+    network, info = read(
+        path,
+        lambda: AutoModelForCausalLM.from_pretrained(
+            **source, config=config, dtype=dtype, output_loading_info=True
+        ),
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise ModelError(
+            f"{path!r} must hold every weight of its model, but lacks {missing[0]!r} "
+            f"({len(missing)} are missing)."
+        )
+    return network
 
 
 def _describe(network: PreTrainedModel) -> str:

@@ -8,9 +8,15 @@ from typing import Any, final
 import gguf
 from jinja2 import TemplateError
 from tokenizers import Tokenizer, pre_tokenizers
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 
 from smart_speed.engines.base import Message
+from smart_speed.engines.hf_files import read
 from smart_speed.errors import ModelError
 
 _ANSWER = "smart_speed"
@@ -19,6 +25,26 @@ _ANSWER = "smart_speed"
 
 _DIGITS_APART = ("smollm",)
 """Names that GGUF files give to tokenizers which split off every digit first."""
+
+
+def read_tokenizer(
+    path: str, source: dict[str, Any], config: PretrainedConfig
+) -> PreTrainedTokenizerBase:
+    """Read a model's tokenizer.
+
+    Args:
+        path: What was asked for.
+        source: Where it lies, from ``hf_files.find``.
+        config: The model's own.
+
+    Raises:
+        ModelError: If there is none, or it cannot be read.
+    """
+    tokenizer: PreTrainedTokenizerBase = read(path, lambda: AutoTokenizer.from_pretrained(**source))
+    if "gguf_file" in source:
+        split_as_trained(tokenizer, Path(path).expanduser())
+        _drop_tokens_past(tokenizer, config.get_text_config().vocab_size)
+    return tokenizer
 
 
 def split_as_trained(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
@@ -37,7 +63,7 @@ def split_as_trained(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
         )
 
 
-def drop_tokens_past(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
+def _drop_tokens_past(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
     """Take from a tokenizer read from a GGUF file what its model has no embedding for.
 
     transformers gives such tokenizers an end-of-text token of its own if the file has no token of

@@ -77,7 +77,7 @@ class ExperimentConfig:
     """How often each answer is made; the one of median time counts."""
     chat_template: Literal["auto", "never"] = "auto"
     """Whether instructions are put into the verifier's chat template, where it has one."""
-    engine: Literal["auto", "hf", "llama_cpp", "toy"] = "auto"
+    engine: Literal["auto", "hf", "llama_cpp", "openvino", "toy"] = "auto"
     device: str | None = None
     dtype: str | None = None
     quantize: Literal["auto", "none", "bf16", "q8_0", "q4_0"] = "auto"

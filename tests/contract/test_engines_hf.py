@@ -147,7 +147,7 @@ def test_model_that_ignores_its_cache_is_refused() -> None:
 def test_encoder_decoder_is_refused() -> None:
     own = {"vocab_size": VOCAB_SIZE, "d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 4}
     config = transformers.T5Config(d_kv=4, **own)
-    with pytest.raises(ModelError, match="decoder-only model, got 't5'"):
+    with pytest.raises(ModelError, match="must be decoder-only, got 't5'"):
         hf.HfModel(transformers.T5ForConditionalGeneration(config))
 
 

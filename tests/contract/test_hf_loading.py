@@ -247,4 +247,4 @@ def test_refused_architectures_are_not_read_first(folder: Path) -> None:
     edit_config(folder, model_type="lfm2", layer_types=["conv"] * 3)
     assert "layers of type conv" in refusal(folder)
     edit_config(folder, model_type="t5")
-    assert "decoder-only model, got 't5'" in refusal(folder)
+    assert "must be decoder-only, got 't5'" in refusal(folder)

@@ -17,6 +17,7 @@ from smart_speed.drafters.blend import BlendDrafter
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.engines import llama_cpp as llama
 from smart_speed.engines.base import LoadedModel
+from smart_speed.loading import LoadOptions, load_model
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from tests.calibrations import CALIBRATION
@@ -44,7 +45,8 @@ def pair_of(engine: str, tiny_file: Path, toys: Models) -> Models:
         network = tiny_hf.build("Llama")
         drafter = tiny_hf.shaken(tiny_hf.build("Llama"), seed=1, strength=0.3)
         return tiny_hf.loaded(network), tiny_hf.loaded(drafter)
-    verifier, drafter = (llama.load(str(tiny_file), threads=1, context_len=64) for _ in range(2))
+    options = LoadOptions(engine=engine, threads=1, context_len=64)  # type: ignore[arg-type]
+    verifier, drafter = (load_model(str(tiny_file), options) for _ in range(2))
     return verifier, drafter
 
 
@@ -87,7 +89,7 @@ def kept_by(answer: Callable[[int], object]) -> tuple[int, int]:
     return more_objects - objects, more_blocks - blocks
 
 
-@pytest.mark.parametrize("engine", ["toy", "hf", "llama_cpp"])
+@pytest.mark.parametrize("engine", ["toy", "hf", "llama_cpp", "openvino"])
 def test_answers_leave_nothing_behind(
     engine: str, tiny_file: Path, random_pair: Callable[[], Models]
 ) -> None:

@@ -22,7 +22,7 @@ MODULES = [path for path in FILES if path.is_relative_to(PACKAGE)]
 LONGEST_FILE = 500
 LONGEST_README = 200
 
-HEAVY = {"torch", "transformers", "llama_cpp", "gguf", "tokenizers"}
+HEAVY = {"torch", "transformers", "llama_cpp", "openvino", "gguf", "tokenizers"}
 
 SEED_NAMES = {
     "speculative_decoding": ("EntropyBasedSpeculativeDecoder", "EntropyConfig"),

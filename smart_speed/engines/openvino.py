@@ -1,0 +1,176 @@
+"""Models on OpenVINO, with its paged attention.
+
+Keys and values lie in blocks that belong to us, and every pass says how many tokens it shall see
+there. So to forget tokens is not to count them, and the next pass writes over them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import openvino as ov
+import torch
+from jaxtyping import Float
+from transformers import AutoConfig, GenerationConfig, PretrainedConfig
+
+from smart_speed.engines import hf
+from smart_speed.engines.base import (
+    OPENVINO_GRAPH,
+    CachedTokens,
+    LoadedModel,
+    check_feed,
+    check_rollback,
+    usable_cores,
+)
+from smart_speed.engines.hf_files import find, read
+from smart_speed.engines.hf_tokenizer import HfTokenizer, read_tokenizer
+from smart_speed.engines.openvino_graph import ROWS, check_like_llama, llama_graph, paged_graph
+from smart_speed.errors import check_that, unknown_name
+
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+_FIRST_BLOCKS = 16
+"""Blocks of cache that a model begins with; they double as often as need be."""
+
+
+@final
+class OpenVinoModel(CachedTokens):
+    """A compiled graph with paged attention, and the cache of one sequence."""
+
+    def __init__(self, compiled: ov.CompiledModel, *, context_len: int) -> None:
+        """Wrap a graph that ``paged_graph`` made; any number of these may share one."""
+        self._request = compiled.create_infer_request()
+        self._context_len = context_len
+        self._vocab_size = int(compiled.output(0).partial_shape[-1].get_length())
+        self._cache_ports = [
+            port
+            for port in compiled.inputs
+            if port.get_any_name().startswith(("key_cache.", "value_cache."))
+        ]
+        self._block_len = self._cache_ports[0].partial_shape[2].get_length()
+        self._caches: list[ov.Tensor] = []
+        self._num_blocks = 0
+        self._set("subsequence_begins", [0, 0], np.int32)
+        super().__init__()
+
+    @property
+    def vocab_size(self) -> int:
+        return self._vocab_size
+
+    @property
+    def context_len(self) -> int:
+        return self._context_len
+
+    def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
+        check_feed(tokens, last, self.cached_len, self._context_len)
+        count, start = len(tokens), self.cached_len
+        end = start + count
+        num_blocks = -(-end // self._block_len)
+        self._hold(num_blocks)
+        self._set("input_ids", tokens, np.int64)
+        self._set("position_ids", np.arange(start, end), np.int64)
+        self._set("max_context_len", end, np.int32)
+        self._set("past_lens", [start], np.int32)
+        self._set("subsequence_begins", [0, count], np.int32)
+        self._set("block_indices", np.arange(num_blocks), np.int32)
+        self._set("block_indices_begins", [0, num_blocks], np.int32)
+        # At least one row: kernels for none are not to be relied on.
+        self._set(ROWS, np.arange(count - max(last, 1), count), np.int64)
+        self._request.start_async()
+        self._request.wait()
+        self._tokens.extend(tokens)
+        logits: np.ndarray = self._request.get_output_tensor(0).data
+        return logits.reshape(-1, self._vocab_size)[:last]
+
+    def rollback(self, to_len: int) -> None:
+        check_rollback(to_len, self.cached_len)
+        del self._tokens[to_len:]
+
+    def _set(self, name: str, values: Any, dtype: Any) -> None:
+        self._request.set_tensor(name, ov.Tensor(np.array(values, dtype)))
+
+    def _hold(self, num_blocks: int) -> None:
+        """Make room for so many blocks, keeping what is in those that there are."""
+        if num_blocks <= self._num_blocks:
+            return
+        most = -(-self._context_len // self._block_len)
+        wanted = max(num_blocks, min(most, max(2 * self._num_blocks, _FIRST_BLOCKS)))
+        caches = []
+        for at, port in enumerate(self._cache_ports):
+            block = [size.get_length() for size in list(port.partial_shape)[1:]]
+            cache = ov.Tensor(port.get_element_type(), ov.Shape([wanted, *block]))
+            if self._caches:
+                old = self._caches[at]
+                begin, end = ov.Coordinate([0, 0, 0, 0]), ov.Coordinate(list(old.shape))
+                old.copy_to(ov.Tensor(cache, begin, end))
+            self._request.set_tensor(port.get_any_name(), cache)
+            caches.append(cache)
+        self._caches, self._num_blocks = caches, wanted
+
+
+def load(
+    path: str,
+    *,
+    dtype: str = "auto",
+    threads: int | None = None,
+    context_len: int | None = None,
+) -> LoadedModel:
+    """Load a model and its tokenizer for the processor.
+
+    Args:
+        path: A folder that `optimum-cli export openvino` wrote; or a folder, a GGUF file or a hub
+            id of a model like Llama.
+        dtype: What is computed in, "float32" or "bfloat16"; "auto" is bfloat16 where the processor
+            multiplies it, else float32.
+        threads: Cores to use; ``None`` means all that this process may run on.
+        context_len: The most tokens the cache will hold; ``None`` for what the model can.
+
+    Raises:
+        ModelError: If there is no such model, or it cannot be read.
+        RollbackError: If the model's cache cannot forget tokens.
+        ConfigError: If a setting breaks a rule.
+    """
+    check_that(threads is None or threads >= 1, "threads", "at least 1", threads)
+    core = ov.Core()
+    if dtype not in (known := ("auto", *_PRECISIONS)):
+        raise unknown_name("dtype", dtype, known)
+    if dtype == "auto":
+        able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        dtype = "bfloat16" if able else "float32"
+    source = find(path)
+    config = read(path, lambda: AutoConfig.from_pretrained(**source))
+    hf.check_kind(config)
+    context_len = hf.checked_context_len(config, context_len)
+    tokenizer = read_tokenizer(path, source, config)
+    folder = Path(path).expanduser()
+    if (folder / OPENVINO_GRAPH).is_file():
+        graph = read(path, lambda: core.read_model(folder / OPENVINO_GRAPH))
+    else:
+        check_like_llama(config, path)
+        graph = llama_graph(hf.read_network(path, source, config, torch.float32))
+    threads = threads or usable_cores()
+    settings = {
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[dtype],
+        "KV_CACHE_PRECISION": _PRECISIONS[dtype],
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = core.compile_model(paged_graph(graph, path), "CPU", settings)
+    return LoadedModel(
+        model=OpenVinoModel(compiled, context_len=context_len),
+        tokenizer=HfTokenizer(tokenizer, _generation_config(source, config)),
+        engine="openvino",
+        path=path,
+        description=(
+            f"{config.model_type}, {config.get_text_config().num_hidden_layers} layers, {dtype}, "
+            f"cpu, {threads} threads"
+        ),
+    )
+
+
+def _generation_config(source: dict[str, Any], config: PretrainedConfig) -> GenerationConfig:
+    """Return what a model says of its answers, as transformers finds it with the weights."""
+    try:
+        return GenerationConfig.from_pretrained(source["pretrained_model_name_or_path"])
+    except OSError:
+        return GenerationConfig.from_model_config(config)
