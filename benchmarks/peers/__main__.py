@@ -180,7 +180,9 @@ def _parser() -> argparse.ArgumentParser:
         "--profiles", type=Path, nargs="*", default=[], metavar="FILE",
         help="of smart-speed calibrate on the widened drafter, one of each engine",
     )  # fmt: skip
-    parser.add_argument("--dtype", default="bfloat16", help="on PyTorch, and on OpenVINO where smart_speed runs it")
+    parser.add_argument(
+        "--dtype", default="bfloat16", help="on PyTorch, and on OpenVINO where smart_speed runs it"
+    )
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.7])
     parser.add_argument("--tasks", nargs="+", default=list(READERS))
