@@ -29,6 +29,10 @@ from smart_speed.engines.openvino_graph import ROWS, check_like_llama, llama_gra
 from smart_speed.errors import check_that, unknown_name
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+_STEPS = {"float32": 4, "bfloat16": 8}
+"""Passes of several tokens are filled up to a multiple of so many: up to it, a pass takes as long
+as one of a single token, and a width that differs from the last pass's makes OpenVINO prepare
+every layer anew, which takes longer than a few tokens more (experiments/LOG.md)."""
 _FIRST_BLOCKS = 16
 """Blocks of cache that a model begins with; they double as often as need be."""
 
@@ -37,10 +41,17 @@ _FIRST_BLOCKS = 16
 class OpenVinoModel(CachedTokens):
     """A compiled graph with paged attention, and the cache of one sequence."""
 
-    def __init__(self, compiled: ov.CompiledModel, *, context_len: int) -> None:
-        """Wrap a graph that ``paged_graph`` made; any number of these may share one."""
+    def __init__(self, compiled: ov.CompiledModel, *, context_len: int, step: int = 1) -> None:
+        """Wrap a graph that ``paged_graph`` made; any number of these may share one.
+
+        Args:
+            compiled: The graph.
+            context_len: The most tokens the cache will hold.
+            step: Passes of several tokens are filled up to a multiple of this.
+        """
         self._request = compiled.create_infer_request()
         self._context_len = context_len
+        self._step = step
         self._vocab_size = int(compiled.output(0).partial_shape[-1].get_length())
         self._cache_ports = [
             port
@@ -50,7 +61,6 @@ class OpenVinoModel(CachedTokens):
         self._block_len = self._cache_ports[0].partial_shape[2].get_length()
         self._caches: list[ov.Tensor] = []
         self._num_blocks = 0
-        self._set("subsequence_begins", [0, 0], np.int32)
         super().__init__()
 
     @property
@@ -64,14 +74,17 @@ class OpenVinoModel(CachedTokens):
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self._context_len)
         count, start = len(tokens), self.cached_len
-        end = start + count
+        # What fills up comes last: nothing sees it, and the next pass writes over it.
+        width = count if count == 1 else -(-count // self._step) * self._step
+        end = start + width
         num_blocks = -(-end // self._block_len)
         self._hold(num_blocks)
-        self._set("input_ids", tokens, np.int64)
-        self._set("position_ids", np.arange(start, end), np.int64)
+        self._set("input_ids", [*tokens, *[tokens[-1]] * (width - count)], np.int64)
+        positions = np.arange(start, end).clip(max=self._context_len - 1)
+        self._set("position_ids", positions, np.int64)
         self._set("max_context_len", end, np.int32)
         self._set("past_lens", [start], np.int32)
-        self._set("subsequence_begins", [0, count], np.int32)
+        self._set("subsequence_begins", [0, width], np.int32)
         self._set("block_indices", np.arange(num_blocks), np.int32)
         self._set("block_indices_begins", [0, num_blocks], np.int32)
         # At least one row: kernels for none are not to be relied on.
@@ -93,7 +106,7 @@ class OpenVinoModel(CachedTokens):
         """Make room for so many blocks, keeping what is in those that there are."""
         if num_blocks <= self._num_blocks:
             return
-        most = -(-self._context_len // self._block_len)
+        most = -(-(self._context_len + self._step) // self._block_len)
         wanted = max(num_blocks, min(most, max(2 * self._num_blocks, _FIRST_BLOCKS)))
         caches = []
         for at, port in enumerate(self._cache_ports):
@@ -157,7 +170,7 @@ def load(
     }
     compiled = core.compile_model(paged_graph(graph, path), "CPU", settings)
     return LoadedModel(
-        model=OpenVinoModel(compiled, context_len=context_len),
+        model=OpenVinoModel(compiled, context_len=context_len, step=_STEPS[dtype]),
         tokenizer=HfTokenizer(tokenizer, _generation_config(source, config)),
         engine="openvino",
         path=path,

@@ -79,7 +79,11 @@ def test_openvino_keeps_the_contract_and_agrees_with_transformers(
 ) -> None:
     network = shaken(build(kind, **changes), seed=1, strength=0.1)  # biases are zero before
     graph = compiled(network)
-    check_cached_model(lambda: openvino.OpenVinoModel(graph, context_len=64), TEXT)
+    for make in (
+        lambda: openvino.OpenVinoModel(graph, context_len=64),
+        lambda: openvino.OpenVinoModel(graph, context_len=64, step=4),
+    ):
+        check_cached_model(make, TEXT)
     model = openvino.OpenVinoModel(graph, context_len=64)
     expected = hf.HfModel(network).feed(TEXT, last=len(TEXT))
     np.testing.assert_allclose(model.feed(TEXT, last=len(TEXT)), expected, atol=1e-3)
@@ -94,6 +98,17 @@ def test_what_is_kept_survives_when_blocks_are_added(monkeypatch: pytest.MonkeyP
     for start in range(0, 300, 30):  # blocks hold 32: several are added, most in mid-block
         rows = model.feed(text[start : start + 30], last=1)
     np.testing.assert_allclose(rows, hf.HfModel(network).feed(text, last=1), atol=1e-3)
+
+
+def test_pass_that_is_filled_up_past_the_context_is_read_like_any_other() -> None:
+    network = build("Llama")
+    model = openvino.OpenVinoModel(compiled(network), context_len=64, step=8)
+    text = np.random.default_rng(3).integers(5, 30, size=64).tolist()
+    model.feed(text[:61], last=0)
+    rows = model.feed(text[61:], last=3)
+    np.testing.assert_allclose(rows, hf.HfModel(network).feed(text, last=3), atol=1e-3)
+    with pytest.raises(ConfigError, match="tokens must be 1 to 0 in number"):
+        model.feed([5], last=1)
 
 
 def test_head_scores_no_more_rows_than_are_wanted() -> None:
