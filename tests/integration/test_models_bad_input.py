@@ -140,7 +140,7 @@ def test_folder_without_a_model(
         (("--drafter", "layers:"), ("layers must be followed by a number", "layers:")),
         (("--drafter", "layers:²"), ("layers must be followed by a number", "layers:²")),
         (("--compare", "fixed:²"), ("a cap in --compare must be a whole number", "²")),
-        (("--dtype", "float32"), ("dtype", "does not read", "'float32'", "hf would")),
+        (("--dtype", "float32"), ("dtype", "does not read", "'float32'", "hf and openvino would")),
         (("--device", "cpu"), ("device", "does not read", "'cpu'", "hf would")),
         (("--engine", "hf", "--dtype", "float31"), ("float31", "Did you mean 'float32'?")),
         (("--engine", "hf", "--device", "abacus"), ("device must be", "'abacus'")),
