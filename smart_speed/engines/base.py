@@ -132,10 +132,20 @@ class LoadedModel:
 
 
 class CachedTokens(ABC):
-    """The part of ``CachedModel`` that every engine keeps alike: which tokens its cache covers."""
+    """The part of ``CachedModel`` that every engine keeps alike: sizes, and the tokens it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, vocab_size: int, context_len: int) -> None:
+        self._vocab_size = vocab_size
+        self._context_len = context_len
         self._tokens: list[int] = []
+
+    @property
+    def vocab_size(self) -> int:
+        return self._vocab_size
+
+    @property
+    def context_len(self) -> int:
+        return self._context_len
 
     @property
     def cached_tokens(self) -> Sequence[int]:

@@ -53,19 +53,12 @@ class HfModel(CachedTokens):
         if network._is_stateful or "past_key_values" not in parameters:
             raise _cannot_forget(network.config, network.config.model_type)
         self.network = network.eval()
-        self._context_len = checked_context_len(network.config, context_len)
-        self._vocab_size = int(network.config.get_text_config().vocab_size)
         self._keeps_rows = "logits_to_keep" in parameters
         self._cache = empty_cache()
-        super().__init__()
-
-    @property
-    def vocab_size(self) -> int:
-        return self._vocab_size
-
-    @property
-    def context_len(self) -> int:
-        return self._context_len
+        super().__init__(
+            vocab_size=int(network.config.get_text_config().vocab_size),
+            context_len=checked_context_len(network.config, context_len),
+        )
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[Any, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self.context_len)

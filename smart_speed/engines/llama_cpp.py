@@ -66,9 +66,8 @@ class LlamaModel(CachedTokens):
             raise ModelError(f"A context of {context_len} tokens must fit in memory: {quiet.last}.")
         self._memory = llama_cpp.llama_get_memory(self._context)
         vocab = llama_cpp.llama_model_get_vocab(model)
-        self._vocab_size = int(llama_cpp.llama_vocab_n_tokens(vocab))
-        self._context_len = context_len
-        super().__init__()
+        vocab_size = int(llama_cpp.llama_vocab_n_tokens(vocab))
+        super().__init__(vocab_size=vocab_size, context_len=context_len)
         self._batch_len = int(params.n_batch)
         self._batch = llama_cpp.llama_batch_init(self._batch_len, 0, 1)
         shape = (self._batch_len,)
@@ -80,14 +79,6 @@ class LlamaModel(CachedTokens):
             self._batch.seq_id[index][0] = 0
         # The weights are held until then, since a context may not outlive its model.
         weakref.finalize(self, _free, self._context, self._batch, model)
-
-    @property
-    def vocab_size(self) -> int:
-        return self._vocab_size
-
-    @property
-    def context_len(self) -> int:
-        return self._context_len
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self._context_len)

@@ -50,9 +50,7 @@ class OpenVinoModel(CachedTokens):
             step: Passes of several tokens are filled up to a multiple of this.
         """
         self._request = compiled.create_infer_request()
-        self._context_len = context_len
         self._step = step
-        self._vocab_size = int(compiled.output(0).partial_shape[-1].get_length())
         self._cache_ports = [
             port
             for port in compiled.inputs
@@ -61,15 +59,8 @@ class OpenVinoModel(CachedTokens):
         self._block_len = self._cache_ports[0].partial_shape[2].get_length()
         self._caches: list[ov.Tensor] = []
         self._num_blocks = 0
-        super().__init__()
-
-    @property
-    def vocab_size(self) -> int:
-        return self._vocab_size
-
-    @property
-    def context_len(self) -> int:
-        return self._context_len
+        vocab_size = int(compiled.output(0).partial_shape[-1].get_length())
+        super().__init__(vocab_size=vocab_size, context_len=context_len)
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self._context_len)

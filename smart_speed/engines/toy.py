@@ -33,16 +33,7 @@ class TableModel(CachedTokens):
         """
         check_that(len(set(table.shape)) == 1, "table", "as wide on every axis", table.shape)
         self._table = table
-        super().__init__()
-        self._context_len = context_len
-
-    @property
-    def vocab_size(self) -> int:
-        return int(self._table.shape[-1])
-
-    @property
-    def context_len(self) -> int:
-        return self._context_len
+        super().__init__(vocab_size=int(table.shape[-1]), context_len=context_len)
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[np.ndarray, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self.context_len)
