@@ -4,7 +4,7 @@ Keys and values lie in blocks that belong to us, and every pass says how many to
 there. So to forget tokens is not to count them, and the next pass writes over them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -25,7 +25,14 @@ from smart_speed.engines.base import (
 )
 from smart_speed.engines.hf_files import find, read
 from smart_speed.engines.hf_tokenizer import HfTokenizer, read_tokenizer
-from smart_speed.engines.openvino_graph import ROWS, check_like_llama, llama_graph, paged_graph
+from smart_speed.engines.openvino_graph import (
+    ROWS,
+    check_like_llama,
+    llama_graph,
+    num_weights,
+    of_width,
+    paged_graph,
+)
 from smart_speed.errors import check_that, unknown_name
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
@@ -33,23 +40,38 @@ _STEPS = {"float32": 4, "bfloat16": 8}
 """Passes of several tokens are filled up to a multiple of so many: up to it, a pass takes as long
 as one of a single token, and a width that differs from the last pass's makes OpenVINO prepare
 every layer anew, which takes longer than a few tokens more (experiments/LOG.md)."""
+_FEWEST_LAYERS, _MOST_WEIGHTS = 8, 2**28
+"""Networks of at least so many layers and at most so many weights get a graph of their own for each
+of the two widths that decoding knows: nothing is prepared anew, for another two copies of the
+weights. In shallower networks it takes no time, in larger ones it is lost beside the pass."""
 _FIRST_BLOCKS = 16
 """Blocks of cache that a model begins with; they double as often as need be."""
 
 
 @final
 class OpenVinoModel(CachedTokens):
-    """A compiled graph with paged attention, and the cache of one sequence."""
+    """Compiled graphs with paged attention, and the cache of one sequence."""
 
-    def __init__(self, compiled: ov.CompiledModel, *, context_len: int, step: int = 1) -> None:
+    def __init__(
+        self,
+        compiled: ov.CompiledModel,
+        *,
+        context_len: int,
+        step: int = 1,
+        of_width: Mapping[int, ov.CompiledModel] | None = None,
+    ) -> None:
         """Wrap a graph that ``paged_graph`` made; any number of these may share one.
 
         Args:
             compiled: The graph.
             context_len: The most tokens the cache will hold.
             step: Passes of several tokens are filled up to a multiple of this.
+            of_width: The same for passes of so many tokens alone; other passes take ``compiled``.
         """
         self._request = compiled.create_infer_request()
+        self._of_width = {
+            width: graph.create_infer_request() for width, graph in (of_width or {}).items()
+        }
         self._step = step
         self._cache_ports = [
             port
@@ -70,28 +92,28 @@ class OpenVinoModel(CachedTokens):
         end = start + width
         num_blocks = -(-end // self._block_len)
         self._hold(num_blocks)
-        self._set("input_ids", [*tokens, *[tokens[-1]] * (width - count)], np.int64)
-        positions = np.arange(start, end).clip(max=self._context_len - 1)
-        self._set("position_ids", positions, np.int64)
-        self._set("max_context_len", end, np.int32)
-        self._set("past_lens", [start], np.int32)
-        self._set("subsequence_begins", [0, width], np.int32)
-        self._set("block_indices", np.arange(num_blocks), np.int32)
-        self._set("block_indices_begins", [0, num_blocks], np.int32)
-        # At least one row: kernels for none are not to be relied on.
-        self._set(ROWS, np.arange(count - max(last, 1), count), np.int64)
-        self._request.start_async()
-        self._request.wait()
+        request = self._of_width.get(width, self._request)
+        for name, values, dtype in (
+            ("input_ids", [*tokens, *[tokens[-1]] * (width - count)], np.int64),
+            ("position_ids", np.arange(start, end).clip(max=self._context_len - 1), np.int64),
+            ("max_context_len", end, np.int32),
+            ("past_lens", [start], np.int32),
+            ("subsequence_begins", [0, width], np.int32),
+            ("block_indices", np.arange(num_blocks), np.int32),
+            ("block_indices_begins", [0, num_blocks], np.int32),
+            # At least one row: kernels for none are not to be relied on.
+            (ROWS, np.arange(count - max(last, 1), count), np.int64),
+        ):
+            request.set_tensor(name, ov.Tensor(np.array(values, dtype)))
+        request.start_async()
+        request.wait()
         self._tokens.extend(tokens)
-        logits: np.ndarray = self._request.get_output_tensor(0).data
+        logits: np.ndarray = request.get_output_tensor(0).data
         return logits.reshape(-1, self._vocab_size)[:last]
 
     def rollback(self, to_len: int) -> None:
         check_rollback(to_len, self.cached_len)
         del self._tokens[to_len:]
-
-    def _set(self, name: str, values: Any, dtype: Any) -> None:
-        self._request.set_tensor(name, ov.Tensor(np.array(values, dtype)))
 
     def _hold(self, num_blocks: int) -> None:
         """Make room for so many blocks, keeping what is in those that there are."""
@@ -107,7 +129,8 @@ class OpenVinoModel(CachedTokens):
                 old = self._caches[at]
                 begin, end = ov.Coordinate([0, 0, 0, 0]), ov.Coordinate(list(old.shape))
                 old.copy_to(ov.Tensor(cache, begin, end))
-            self._request.set_tensor(port.get_any_name(), cache)
+            for request in (self._request, *self._of_width.values()):
+                request.set_tensor(port.get_any_name(), cache)
             caches.append(cache)
         self._caches, self._num_blocks = caches, wanted
 
@@ -159,16 +182,20 @@ def load(
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = core.compile_model(paged_graph(graph, path), "CPU", settings)
+    graph, step = paged_graph(graph, path), _STEPS[dtype]
+    num_layers = config.get_text_config().num_hidden_layers
+    twice = num_layers >= _FEWEST_LAYERS and num_weights(graph) <= _MOST_WEIGHTS
+    narrow = {
+        width: core.compile_model(of_width(graph, width), "CPU", settings)
+        for width in ((1, step) if twice else ())
+    }
+    compiled = core.compile_model(graph, "CPU", settings)
     return LoadedModel(
-        model=OpenVinoModel(compiled, context_len=context_len, step=_STEPS[dtype]),
+        model=OpenVinoModel(compiled, context_len=context_len, step=step, of_width=narrow),
         tokenizer=HfTokenizer(tokenizer, _generation_config(source, config)),
         engine="openvino",
         path=path,
-        description=(
-            f"{config.model_type}, {config.get_text_config().num_hidden_layers} layers, {dtype}, "
-            f"cpu, {threads} threads"
-        ),
+        description=(f"{config.model_type}, {num_layers} layers, {dtype}, cpu, {threads} threads"),
     )
 
 

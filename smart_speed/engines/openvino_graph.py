@@ -69,6 +69,21 @@ def paged_graph(graph: ov.Model, path: str) -> ov.Model:
     return graph
 
 
+def of_width(graph: ov.Model, width: int) -> ov.Model:
+    """Return a paged graph for passes of so many tokens; it shares weights until compiled."""
+    fixed = graph.clone()
+    sizes = {"input_ids": width, "position_ids": width, "past_lens": 1}
+    sizes |= {"subsequence_begins": 2, "block_indices_begins": 2}
+    fixed.reshape({name: ov.PartialShape([size]) for name, size in sizes.items()})
+    return fixed
+
+
+def num_weights(graph: ov.Model) -> int:
+    """Return how many numbers its constants hold."""
+    held = (node for node in graph.get_ops() if node.get_type_name() == "Constant")
+    return sum(int(np.prod(list(node.shape))) for node in held)
+
+
 def llama_graph(network: PreTrainedModel) -> ov.Model:
     """Lay out a model like Llama; the graph shares its weights, which must be float32."""
     config: Any = network.config

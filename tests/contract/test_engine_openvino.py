@@ -37,8 +37,10 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
 """Grouped and single heads, shared embeddings, biases, scaled positions."""
 
 
-def compiled(network: Any) -> Any:
+def compiled(network: Any, width: int | None = None) -> Any:
     graph = openvino_graph.paged_graph(openvino_graph.llama_graph(network), "test")
+    if width is not None:
+        graph = openvino_graph.of_width(graph, width)
     exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
     return ov.Core().compile_model(graph, "CPU", {**exact, "INFERENCE_NUM_THREADS": 1})
 
@@ -79,9 +81,11 @@ def test_openvino_keeps_the_contract_and_agrees_with_transformers(
 ) -> None:
     network = shaken(build(kind, **changes), seed=1, strength=0.1)  # biases are zero before
     graph = compiled(network)
+    narrow = {width: compiled(network, width) for width in (1, 4)}
     for make in (
         lambda: openvino.OpenVinoModel(graph, context_len=64),
         lambda: openvino.OpenVinoModel(graph, context_len=64, step=4),
+        lambda: openvino.OpenVinoModel(graph, context_len=64, step=4, of_width=narrow),
     ):
         check_cached_model(make, TEXT)
     model = openvino.OpenVinoModel(graph, context_len=64)
@@ -94,9 +98,12 @@ def test_what_is_kept_survives_when_blocks_are_added(monkeypatch: pytest.MonkeyP
     network = build("Llama", max_position_embeddings=512)
     graph = compiled(network)
     text = np.random.default_rng(3).integers(5, 30, size=300).tolist()
-    model = openvino.OpenVinoModel(graph, context_len=512)
+    narrow = {width: compiled(network, width) for width in (1, 4)}
+    model = openvino.OpenVinoModel(graph, context_len=512, step=4, of_width=narrow)
     for start in range(0, 300, 30):  # blocks hold 32: several are added, most in mid-block
-        rows = model.feed(text[start : start + 30], last=1)
+        model.feed(text[start : start + 26], last=1)
+        model.feed(text[start + 26 : start + 27], last=1)
+        rows = model.feed(text[start + 27 : start + 30], last=1)
     np.testing.assert_allclose(rows, hf.HfModel(network).feed(text, last=1), atol=1e-3)
 
 
@@ -135,6 +142,26 @@ def test_folder_of_transformers_and_exported_graph_are_the_same_model(
     rows = [load_model(str(path), options).model.feed(TEXT, last=3) for path in (folder, exported)]
     np.testing.assert_allclose(rows[0], rows[1], atol=0.05)  # graphs are saved in float16
     np.testing.assert_allclose(rows[0], hf.HfModel(build("Llama")).feed(TEXT, last=3), atol=1e-3)
+
+
+def test_deep_networks_of_a_moderate_size_get_graphs_for_the_widths_of_decoding(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = LoadOptions(engine="openvino", dtype="float32", threads=1)
+
+    def widths() -> list[int]:
+        made: Any = load_model(str(folder), options).model
+        made.feed(TEXT[:6], last=0)
+        rows = [made.feed(TEXT[6:7], last=1).copy(), made.feed(TEXT[7:10], last=3)]
+        whole = hf.HfModel(build("Llama")).feed(TEXT[:10], last=4)
+        np.testing.assert_allclose(np.concatenate(rows), whole, atol=1e-3)
+        return list(made._of_width)
+
+    assert widths() == []
+    monkeypatch.setattr(openvino, "_FEWEST_LAYERS", 3)
+    assert widths() == [1, 4]
+    monkeypatch.setattr(openvino, "_MOST_WEIGHTS", 100)
+    assert widths() == []
 
 
 def test_exported_folder_goes_to_openvino_by_itself(exported: Path, folder: Path) -> None:
