@@ -96,7 +96,7 @@ class ExperimentRunner:
         Raises:
             ConfigError: If the folder holds a run that was begun otherwise, or on another machine.
             ModelError: If a model cannot be loaded, or not be used as asked.
-            MeasurementError: If the machine is too noisy to learn what drafting costs.
+            MeasurementError: If the time was too short to learn what drafting costs.
             OutputError: If the folder cannot be written.
         """
         config, folder = self.config, self.config.folder

@@ -33,6 +33,7 @@ from smart_speed.loading import LoadOptions, load_verifier
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import read_profile
 from smart_speed.prompting import encode_prompt
+from smart_speed.training.distilling import fast_bf16
 
 RESULTS = Path(__file__).parents[1] / "results"
 _LOAD_S = 900.0
@@ -181,8 +182,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of smart-speed calibrate on the widened drafter, one of each engine",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", default="bfloat16", help="on PyTorch, and on OpenVINO where smart_speed runs it"
-    )
+        "--dtype", default="bfloat16" if fast_bf16() else "float32",
+        help="on PyTorch, and on OpenVINO where smart_speed runs it; %(default)s here",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.7])
     parser.add_argument("--tasks", nargs="+", default=list(READERS))

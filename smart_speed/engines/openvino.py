@@ -161,9 +161,11 @@ def load(
     core = ov.Core()
     if dtype not in (known := ("auto", *_PRECISIONS)):
         raise unknown_name("dtype", dtype, known)
+    able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if dtype == "auto":
-        able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         dtype = "bfloat16" if able else "float32"
+    rule = "float32 on a processor that does not multiply bfloat16"
+    check_that(able or dtype != "bfloat16", "dtype", rule, dtype)
     source = find(path)
     config = read(path, lambda: AutoConfig.from_pretrained(**source))
     hf.check_kind(config)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, final
 
 from smart_speed.drafters.routed import RoutedDrafter
-from smart_speed.errors import MeasurementError, SmartSpeedError, check_that
+from smart_speed.errors import SmartSpeedError, check_that
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import Profile, read_profile, shared_settings
 from smart_speed.run_folder import (
@@ -33,9 +33,6 @@ from smart_speed.running.screening import Learning, learning_of, screen
 from smart_speed.running.settings import ExperimentConfig, as_json
 from smart_speed.running.traced import Models, TracedPrompt, TraceSettings, Tracing, parts_of
 
-_ROUGHER = 4.0
-"""Times the resolution that is asked for, where the machine is too noisy for it."""
-
 
 @final
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Beginning:
 
         Raises:
             ConfigError: If the folder holds traces that were made otherwise.
-            MeasurementError: If the machine is too noisy to learn what drafting costs.
+            MeasurementError: If the time was too short to learn what drafting costs.
             OutputError: If the folder cannot be written.
         """
         calibration = self.config.folder / CALIBRATION_NAME
@@ -112,16 +109,11 @@ class Beginning:
         made = folder / (ROUTE_PROFILE_NAME if chooses else PROFILE_NAME)
         if made.exists():
             return read_profile(made)
-        resolution = self.config.cost_resolution
-        try:
-            self._measure(folder, resolution)
-        except MeasurementError as error:
-            self.say(f"{error} Once more, at {_ROUGHER:.0f} times the resolution.")
-            self._measure(folder, min(_ROUGHER * resolution, 0.99))
+        self._measure(folder)
         learn(folder, say=self.say, progress=self.progress)
         return read_profile(made)
 
-    def _measure(self, folder: Path, resolution: float) -> None:
+    def _measure(self, folder: Path) -> None:
         for name, drafter in self._parts.drafters.items():
             measure_drafter(
                 folder,
@@ -129,9 +121,10 @@ class Beginning:
                 (self.models.verifier, drafter),
                 [each.asked([]) for each in self.selected.calibration],
                 max_draft_len=self.config.trace_draft_len,
-                resolution=resolution,
+                resolution=self.config.cost_resolution,
                 most_s=self.config.cost_seconds,
                 progress=self.progress,
+                settle=self.say,
             )
 
     def _tracing(self, folder: Path, prompts: tuple[LivePrompt, ...]) -> Tracing:

@@ -21,7 +21,7 @@ from smart_speed.machine import machine_facts
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.prompting import Prompt
 from smart_speed.tracing.cost_measuring import measure_costs
-from smart_speed.tracing.measured_costs import MeasuredCosts
+from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.trace_files import TraceManifest, read_manifest, read_traces
 from smart_speed.tracing.traces import Trace
@@ -55,6 +55,7 @@ def measure_drafter(
     resolution: float,
     most_s: float,
     progress: Progress | None = None,
+    settle: Callable[[str], None] | None = None,
 ) -> bool:
     """Measure what rounds cost with a drafter on this machine, unless that is known.
 
@@ -67,12 +68,14 @@ def measure_drafter(
         resolution: How well costs must be known.
         most_s: The most seconds to measure.
         progress: Called after each text.
+        settle: Told where the machine is too noisy, and the costs are then taken as they are;
+            ``None`` to refuse them.
 
     Returns:
         Whether it was measured now.
 
     Raises:
-        MeasurementError: If the machine is too noisy.
+        MeasurementError: If the machine is too noisy, and costs are refused or not known at all.
         OutputError: If the result cannot be written.
     """
     path = costs_path(folder, name)
@@ -83,15 +86,21 @@ def measure_drafter(
         if progress:
             progress(f"seconds measuring {name}", done, total, note)
 
-    measured = measure_costs(
-        *models,
-        prompts[:MOST_TEXTS],
-        max_draft_len=max_draft_len,
-        config=stand_in_config(max_draft_len),
-        resolution=resolution,
-        most_s=most_s,
-        progress=show,
-    )
+    try:
+        measured = measure_costs(
+            *models,
+            prompts[:MOST_TEXTS],
+            max_draft_len=max_draft_len,
+            config=stand_in_config(max_draft_len),
+            resolution=resolution,
+            most_s=most_s,
+            progress=show,
+        )
+    except RoughCostsError as error:
+        if settle is None:
+            raise
+        settle(f"{error} What was found is used.")
+        measured = error.measured
     document = {**measured.to_json(), "machine": machine_facts()}
     with writing("Measured costs", folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ class ExperimentConfig:
     """Longest draft that is traced, and the longest that is learned."""
     cost_resolution: float = 0.03
     """How well this machine's costs must be known: half the width of 95 % intervals, as a share.
-    A machine too noisy for it is given four times as much, and the record says so."""
+    On a noisier machine they are used as they are, and the record says how well that is."""
     cost_seconds: float = 180.0
     """The most seconds for measuring that, each time."""
     profile: str | None = None

@@ -13,7 +13,7 @@ import platformdirs
 from smart_speed.errors import MeasurementError, OutputError
 from smart_speed.files import whole, writing
 from smart_speed.machine import machine_facts
-from smart_speed.tracing.measured_costs import MeasuredCosts
+from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
 
 REFUSED_FOR_S = 3600.0
 """How long a machine that was too noisy is left in peace."""
@@ -48,8 +48,9 @@ def cached_costs(
         now: Seconds since some day long ago.
 
     Raises:
-        MeasurementError: As ``measure`` does; for an hour it is raised again without measuring,
-            because a machine that is busy costs the whole time allowed.
+        MeasurementError: As ``measure`` does, and ``RoughCostsError`` with what it found; for an
+            hour it is raised again without measuring, because a machine that is busy costs the
+            whole time allowed.
     """
     facts = json.dumps({"key": dict(key), "machine": machine_facts()}, sort_keys=True)
     path = cost_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()}.json"
@@ -57,19 +58,31 @@ def cached_costs(
     if isinstance(known, MeasuredCosts):
         return known
     if isinstance(known, _Refusal) and 0 <= now() - known.at < REFUSED_FOR_S:
-        raise MeasurementError(known.refused)
+        raise known.error
     try:
         measured = measure()
     except MeasurementError as error:
-        _write(path, _Refusal(str(error), now())._asdict(), say)
+        _write(path, _Refusal(error, now()).to_json(), say)
         raise
     _write(path, measured.to_json(), say)
     return measured
 
 
 class _Refusal(NamedTuple):
-    refused: str
+    error: MeasurementError
     at: float
+
+    def to_json(self) -> dict[str, Any]:
+        rough = self.error.measured.to_json() if isinstance(self.error, RoughCostsError) else None
+        return {"refused": str(self.error), "at": self.at, "rough": rough}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "_Refusal":
+        sentence, rough = str(document["refused"]), document["rough"]
+        if rough is None:
+            return cls(MeasurementError(sentence), float(document["at"]))
+        error = RoughCostsError(sentence, MeasuredCosts.from_json(rough))
+        return cls(error, float(document["at"]))
 
 
 def _write(path: Path, document: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -85,8 +98,8 @@ def _write(path: Path, document: Mapping[str, Any], say: Callable[[str], None]) 
 def _read(path: Path) -> MeasuredCosts | _Refusal | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if set(document) == set(_Refusal._fields):
-            return _Refusal(str(document["refused"]), float(document["at"]))
+        if "refused" in document:
+            return _Refusal.from_json(document)
         return MeasuredCosts.from_json(document)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None

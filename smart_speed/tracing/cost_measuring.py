@@ -24,8 +24,8 @@ from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.stopping.base import DraftView, SendingStrategy, StoppingStrategy
 from smart_speed.tracing.catch_up import measure_catch_up
-from smart_speed.tracing.cost_estimates import LEAST_SAMPLES, CostEstimate, estimate_costs
-from smart_speed.tracing.measured_costs import MeasuredCosts
+from smart_speed.tracing.cost_estimates import LEAST_SAMPLES, estimate_costs
+from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
 
 TEXT_LEN = 192
 """Tokens that are written after each prompt: contexts of a range of lengths."""
@@ -72,8 +72,8 @@ def measure_costs(
         progress: Called after each text.
 
     Raises:
-        MeasurementError: If the intervals are still wider when time is up, or not every draft
-            length came up often enough until then.
+        RoughCostsError: If the intervals are still wider when time is up.
+        MeasurementError: If not every draft length came up often enough until then.
         ConfigError: If a setting breaks a rule, or a prompt leaves the drafter or the verifier no
             room for what is to be measured.
         VocabularyError: If the models disagree on a token.
@@ -100,33 +100,33 @@ def measure_costs(
         if progress:
             note = f"±{found.worst.spread:.1%} for {found.worst.what}" if found else ""
             progress(int(min(spent_s, most_s)), int(most_s), note)
-        if found and found.resolved and spent_s >= least_s:
-            read = max((encode_prompt(each, verifier) for each in prompts), key=len)
-            catch_up_s = measure_catch_up(decoder.drafter, read, clock)
-            return MeasuredCosts(
-                costs=replace(found.costs, catch_up_s=catch_up_s),
-                figures=found.figures,
-                spread=found.worst.spread,
-                widest=found.worst.what,
-                num_rounds=sum(map(len, texts)),
-                seconds=spent_s,
-            )
-        if spent_s >= most_s:
-            raise _refusal(found, spent_s)
-    raise AssertionError("cycles do not end")
-
-
-def _refusal(found: CostEstimate | None, spent_s: float) -> MeasurementError:
+        known = found is not None and found.resolved and spent_s >= least_s
+        if known or spent_s >= most_s:
+            break
     if found is None:
-        return MeasurementError(
+        raise MeasurementError(
             f"Costs must be measured on {LEAST_SAMPLES} rounds or more of each draft length, got "
             f"fewer in {spent_s:.0f} s; allow more time, or choose a smaller max_draft_len."
         )
-    what, spread, most = found.worst
-    return MeasurementError(
-        f"Costs must be known to {most:.1%} of a plain verifier pass, got {spread:.1%} for {what} "
-        f"after {spent_s:.0f} s; measure on a quieter machine, or for longer."
+    read = max((encode_prompt(each, verifier) for each in prompts), key=len)
+    catch_up_s = measure_catch_up(decoder.drafter, read, clock)
+    measured = MeasuredCosts(
+        costs=replace(found.costs, catch_up_s=catch_up_s),
+        figures=found.figures,
+        spread=found.worst.spread,
+        widest=found.worst.what,
+        num_rounds=sum(map(len, texts)),
+        seconds=spent_s,
     )
+    if not found.resolved:
+        what, spread, most = found.worst
+        raise RoughCostsError(
+            f"Costs must be known to {most:.1%} of a plain verifier pass, got {spread:.1%} for "
+            f"{what} after {spent_s:.0f} s; measure on a quieter machine, for longer, or with a "
+            "coarser resolution.",
+            measured,
+        )
+    return measured
 
 
 def _check_room(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, final
 
-from smart_speed.errors import ConfigError, check_that
+from smart_speed.errors import ConfigError, MeasurementError, check_that
 from smart_speed.stopping.acceptance import checked_fields
 from smart_speed.tracing.costs import CostModel
 
@@ -60,3 +60,13 @@ class MeasuredCosts:
             raise ConfigError(f"Measured costs must be made of numbers: {error}.") from error
         check_that(known, "Measured costs", "finite numbers", given)
         return cls(**(values | {"costs": CostModel.from_json(values["costs"]), "figures": figures}))
+
+
+@final
+class RoughCostsError(MeasurementError):
+    """Costs are known less well than was asked for; ``measured`` is what is known of them."""
+
+    def __init__(self, message: str, measured: MeasuredCosts) -> None:
+        """Refuse, but keep what was found for who can use it all the same."""
+        super().__init__(message)
+        self.measured = measured

@@ -172,6 +172,18 @@ def test_exported_folder_goes_to_openvino_by_itself(exported: Path, folder: Path
     assert made.description.startswith("llama, 3 layers, ")
 
 
+def test_bfloat16_is_refused_where_the_processor_does_not_multiply_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Without:
+        def get_property(self, *_names: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(ov, "Core", Without)
+    with pytest.raises(ConfigError, match=r"dtype must be float32 on a processor .*'bfloat16'"):
+        openvino.load("anything", dtype="bfloat16")
+
+
 def test_models_that_cannot_be_laid_out_are_refused(tmp_path: Path) -> None:
     for kind, word in (("GPT2", "gpt2"), ("Mistral", "mistral with a sliding window of 5")):
         path = tmp_path / kind

@@ -24,6 +24,7 @@ from smart_speed.run_folder import ANSWERS_NAME, MANIFEST_NAME, read_answers, re
 from smart_speed.running import calibrating, live, on_ray, screening
 from smart_speed.running.screening import SCREENING_NAME, one_by_one, screen
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+from smart_speed.tracing.measured_costs import RoughCostsError
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.record import TraceRecorder
 from tests.toy_experiments import known_costs, known_profile, quiet_runner, toy_config
@@ -339,24 +340,24 @@ def test_profile_stands_in_for_learning(learning: ExperimentConfig, tmp_path: Pa
         quiet_runner(replace(config, temperature=1.0)).run_full_experiment()
 
 
-def test_noisy_machine_is_measured_once_more(
+def test_noisy_machine_goes_on_with_what_is_known(
     learning: ExperimentConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[float] = []
+    learning = replace(learning, conditions=["fixed-best"])
+
+    def short(*models: Any, **settings: Any) -> Any:
+        raise MeasurementError("Costs must be known.")
 
     def noisy(*models: Any, **settings: Any) -> Any:
-        asked.append(settings["resolution"])
-        if len(asked) == 1:
-            raise MeasurementError("Costs must be known.")
-        return known_costs(*models, **settings)
+        raise RoughCostsError("Costs must be known well.", known_costs(*models, **settings))
 
+    monkeypatch.setattr(calibrating, "measure_costs", short)
+    with pytest.raises(MeasurementError, match=r"must be known\."):
+        quiet_runner(learning).run_full_experiment()
     monkeypatch.setattr(calibrating, "measure_costs", noisy)
     said: list[str] = []
-    quiet_runner(
-        replace(learning, conditions=["fixed-best"]), say=said.append
-    ).run_full_experiment()
-    assert asked == [0.03, 0.12]
-    assert any("Once more" in sentence for sentence in said)
+    quiet_runner(learning, say=said.append).run_full_experiment()
+    assert "Costs must be known well. What was found is used." in said
 
 
 def test_each_temperature_is_a_run_of_its_own(tmp_path: Path) -> None:

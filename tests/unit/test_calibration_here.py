@@ -16,6 +16,7 @@ from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.stopping.calibrated import Calibration
 from smart_speed.tracing.cost_measuring import measure_costs
+from smart_speed.tracing.measured_costs import RoughCostsError
 from tests.calibrations import CALIBRATION
 from tests.unit.simulated_machine import PASS_S, STEP_S, Machine, timed_pair
 
@@ -114,17 +115,33 @@ def test_they_are_measured_once(pair: Pair, measured: list[dict[str, Any]]) -> N
     assert said == []
 
 
-def test_a_machine_that_is_too_noisy_uses_the_costs_it_has(
+def test_costs_that_could_not_be_measured_are_those_of_the_profile(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any, **settings: Any) -> Any:
-        raise MeasurementError("Too noisy.")
+        raise MeasurementError("Too short.")
 
     monkeypatch.setattr(here, "measure_costs", refuse)
     said: list[str] = []
     profile = default_profile(NAMES, *pair, said.append)
     assert calibration_of(profile) == CALIBRATED
-    assert said[-1] == "Too noisy. The costs of the profile's own machine are used."
+    assert said[-1] == "Too short. The costs of the profile's own machine are used."
+
+
+def test_rough_costs_of_this_machine_are_preferred_to_those_of_another(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact: Any = vars(here)["measure_costs"]
+
+    def rough(*args: Any, **settings: Any) -> Any:
+        raise RoughCostsError("Too noisy.", exact(*args, **settings))
+
+    monkeypatch.setattr(here, "measure_costs", rough)
+    said: list[str] = []
+    found = calibration_of(default_profile(NAMES, *pair, said.append))
+    assert 0.9 * STEP_S < found.costs.step_s < 2 * STEP_S
+    assert found.costs != CALIBRATED.costs
+    assert said[-1] == "Too noisy. What was found is used."
 
 
 def test_models_without_a_profile_are_not_measured(

@@ -9,7 +9,7 @@ import pytest
 from smart_speed.errors import MeasurementError
 from smart_speed.tracing import cost_cache
 from smart_speed.tracing.cost_cache import REFUSED_FOR_S, cached_costs, cost_folder
-from smart_speed.tracing.measured_costs import Figure, MeasuredCosts
+from smart_speed.tracing.measured_costs import Figure, MeasuredCosts, RoughCostsError
 from tests.unit.traced import costs_of
 
 KEY = {"engine": "toy", "longest": 8}
@@ -84,6 +84,16 @@ def test_a_refusal_is_kept_for_a_while(folder: Path) -> None:
     fine = Measure()
     assert cached_costs(KEY, fine, print, now=lambda: 2 * REFUSED_FOR_S) == MEASURED
     assert fine.times == 1
+
+
+def test_a_refusal_keeps_what_was_found() -> None:
+    def measure() -> MeasuredCosts:
+        raise RoughCostsError("too noisy", MEASURED)
+
+    for source in (measure, Measure()):
+        with pytest.raises(RoughCostsError, match="too noisy") as caught:
+            cached_costs(KEY, source, print, now=lambda: 0.0)
+        assert caught.value.measured == MEASURED
 
 
 def test_what_cannot_be_kept_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from smart_speed.config import EntropyConfig
 from smart_speed.errors import ConfigError, MeasurementError
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.tracing.cost_measuring import measure_costs
-from smart_speed.tracing.measured_costs import MeasuredCosts
+from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.record import TraceRecorder
 from smart_speed.tracing.replay import replay
@@ -80,8 +80,13 @@ def test_measurement_goes_on_until_it_is_sure() -> None:
 
 
 def test_what_cannot_be_told_is_refused() -> None:
-    with pytest.raises(MeasurementError, match=r"must be known to .* after 2\d\d s; measure on a"):
+    told = r"must be known to .* after 2\d\d s; measure on a"
+    with pytest.raises(RoughCostsError, match=told) as caught:
         measured(Machine(noise=0.9), most_s=200.0, resolution=0.01)
+    rough = caught.value.measured
+    assert rough.spread > 0.01
+    assert rough.seconds >= 200.0
+    assert set(rough.costs.verifier_pass_s) == set(range(1, LONGEST + 2))
     with pytest.raises(MeasurementError, match="8 rounds or more of each draft length"):
         measured(Machine(), most_s=20.0)
 
