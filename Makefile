@@ -24,7 +24,8 @@ check: $(VENV)/.ready
 	$(RUN)/lint-imports
 
 test: check
-	$(RUN)/pytest
+	@# Files go to one process each: models that a file shares are loaded once.
+	$(RUN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 bench: $(VENV)/.ready
 	$(RUN)/python -m benchmarks.overhead

@@ -1,5 +1,6 @@
 """Common ground: no network, one thread, known randomness, a clock that counts, toys to decode."""
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,9 @@ from smart_speed.engines.toy import LetterTokenizer, TableModel
 from smart_speed.entropy import LawFacts
 from smart_speed.records import RoundRecord
 from smart_speed.stopping.base import DraftView, StoppingStrategy
+
+# pytest-xdist says how wide a terminal is, where tests expect none.
+os.environ.pop("COLUMNS", None)
 
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, database=None, max_examples=50

@@ -60,6 +60,11 @@ CASES: list[tuple[dict[str, Any], Kernel]] = [
 ]  # fmt: skip
 
 
+def _name(value: object) -> str:
+    """Return the name of a case's half, the same in every process."""
+    return "formula" if callable(value) else str(value)
+
+
 def implied(config: EntropyConfig, drafter: str, sampling: Sampling, seed: int) -> Decoding:
     return Decoding(
         verifier=random_model(seed),
@@ -86,7 +91,7 @@ def check(config: EntropyConfig, found: OutputLaw, expected: OutputLaw) -> None:
 
 @pytest.mark.parametrize("drafter", DRAFTERS)
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
-@pytest.mark.parametrize(("settings", "kernel"), CASES, ids=str)
+@pytest.mark.parametrize(("settings", "kernel"), CASES, ids=_name)
 def test_a_rule_writes_what_its_formula_implies(
     settings: dict[str, Any], kernel: Kernel, sampling: Sampling, drafter: str
 ) -> None:
@@ -98,7 +103,7 @@ def test_a_rule_writes_what_its_formula_implies(
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
-@pytest.mark.parametrize(("settings", "kernel"), CASES, ids=str)
+@pytest.mark.parametrize(("settings", "kernel"), CASES, ids=_name)
 def test_a_forced_stop_is_no_rejection(settings: dict[str, Any], kernel: Kernel, seed: int) -> None:
     """Catches: a lossy rule that treats the end of a draft as a rejected token; what one lucky pair
     of models would hide."""

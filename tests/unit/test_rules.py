@@ -83,7 +83,7 @@ def test_every_setting_reaches_the_rule_and_the_manifest(name: str) -> None:
     assert config_of(name).resolved().items() >= defaults.items()
 
 
-@pytest.mark.parametrize("setting", {key for name in LOSSY for key in RULES[name].settings})
+@pytest.mark.parametrize("setting", sorted({key for name in LOSSY for key in RULES[name].settings}))
 def test_a_setting_that_no_rule_would_read_is_refused(setting: str) -> None:
     default = next(kind.settings[setting] for kind in RULES.values() if setting in kind.settings)
     readers = [name for name in RULES if setting in RULES[name].settings]

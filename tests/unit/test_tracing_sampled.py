@@ -1,6 +1,7 @@
 """Sampled traces: in expectation, replay is what decoding does."""
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,14 @@ def sampled_trace(kind: str, seed: int, **more: Any) -> Trace:
     return trace
 
 
-@pytest.fixture(scope="module", params=["model", "ngram", "trimmed"])
+@cache
+def sampled_traces(kind: str) -> list[Trace]:
+    return [sampled_trace(kind, seed) for seed in range(RUNS)]
+
+
+@pytest.fixture(params=["model", "ngram", "trimmed"])
 def traces(request: pytest.FixtureRequest) -> tuple[str, list[Trace]]:
-    return request.param, [sampled_trace(request.param, seed) for seed in range(RUNS)]
+    return request.param, sampled_traces(request.param)
 
 
 @pytest.mark.slow

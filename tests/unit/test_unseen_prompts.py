@@ -14,7 +14,7 @@ from smart_speed.errors import ConfigError
 def write_rows(path: Path, rows: list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def words(count: int, word: str) -> str:
@@ -116,8 +116,8 @@ def test_the_seed_chooses(data: Path) -> None:
         (b"[1]", "gsm8k/test.jsonl"),
         (b"\xff", "gsm8k/test.jsonl"),
         (b"not gzip", "humaneval/HumanEval.jsonl.gz"),
-        (gzip.compress(b"{}")[:-9], "humaneval/HumanEval.jsonl.gz"),
-        (gzip.compress(b"{}")[:10] + b"\xff" * 9, "humaneval/HumanEval.jsonl.gz"),
+        (gzip.compress(b"{}", mtime=0)[:-9], "humaneval/HumanEval.jsonl.gz"),
+        (gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 9, "humaneval/HumanEval.jsonl.gz"),
         (b'{"turns": []}', "mt_bench/mt_bench_question.jsonl"),
     ],
 )
