@@ -186,10 +186,10 @@ def load(
     }
     graph, step = paged_graph(graph, path), _STEPS[dtype]
     num_layers = config.get_text_config().num_hidden_layers
-    twice = num_layers >= _FEWEST_LAYERS and num_weights(graph) <= _MOST_WEIGHTS
+    gains = num_layers >= _FEWEST_LAYERS and num_weights(graph) <= _MOST_WEIGHTS
     narrow = {
         width: core.compile_model(of_width(graph, width), "CPU", settings)
-        for width in ((1, step) if twice else ())
+        for width in ((1, step) if gains else ())
     }
     compiled = core.compile_model(graph, "CPU", settings)
     return LoadedModel(
@@ -197,7 +197,7 @@ def load(
         tokenizer=HfTokenizer(tokenizer, _generation_config(source, config)),
         engine="openvino",
         path=path,
-        description=(f"{config.model_type}, {num_layers} layers, {dtype}, cpu, {threads} threads"),
+        description=f"{config.model_type}, {num_layers} layers, {dtype}, cpu, {threads} threads",
     )
 
 
