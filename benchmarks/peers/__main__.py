@@ -33,7 +33,6 @@ from smart_speed.loading import LoadOptions, load_verifier
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import read_profile
 from smart_speed.prompting import encode_prompt
-from smart_speed.training.distilling import fast_bf16
 
 RESULTS = Path(__file__).parents[1] / "results"
 _LOAD_S = 900.0
@@ -44,10 +43,14 @@ _WARM_UP_LEN = 32
 def main() -> None:
     """Do what the command line asks for."""
     args = _parser().parse_args()
+    # llama.cpp is needed all the same, and says what the processor can.
+    from smart_speed.engines.llama_files import flattest_format
+
     verifier = load_verifier("default", LoadOptions())
     ending = sorted(verifier.tokenizer.eos_ids)
     profiles = {str(read_profile(path).engine): path for path in args.profiles}
-    known = specs_of(dtype=args.dtype, threads=args.threads, ending=ending, profiles=profiles)
+    dtype = args.dtype or ("bfloat16" if flattest_format() == "bf16" else "float32")
+    known = specs_of(dtype=dtype, threads=args.threads, ending=ending, profiles=profiles)
     specs = chosen(known, args.peers)
     checkpoints = Checkpoints(args.work / "models", args.drafter, venvs=args.work / "venvs")
     if args.prepare:
@@ -182,8 +185,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of smart-speed calibrate on the widened drafter, one of each engine",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", default="bfloat16" if fast_bf16() else "float32",
-        help="on PyTorch, and on OpenVINO where smart_speed runs it; %(default)s here",
+        "--dtype",
+        help="on PyTorch, and on OpenVINO where smart_speed runs it; default: bfloat16 where the "
+        "processor multiplies it, else float32",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.7])

@@ -19,7 +19,7 @@ from smart_speed.profiles import Profile, read_profile
 from smart_speed.stopping.calibrated import Calibration
 from smart_speed.tracing.cost_cache import cached_costs
 from smart_speed.tracing.cost_measuring import measure_costs
-from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
+from smart_speed.tracing.measured_costs import MeasuredCosts, settled
 from smart_speed.workloads.builtin import builtin_prompts
 
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
@@ -99,13 +99,12 @@ def default_profile(
     config = EntropyConfig.from_dict(profile.config)
     key = {"engine": verifier.engine, "model": verifier.description, "longest": longest, **ids}
     try:
-        measured = cached_costs(
-            key, lambda: _measured(verifier, drafter, config, longest, say), say
+        measured = settled(
+            lambda: cached_costs(
+                key, lambda: _measured(verifier, drafter, config, longest, say), say
+            ),
+            say,
         )
-    except RoughCostsError as error:
-        # Rough costs of this machine are nearer to the truth than exact ones of another.
-        say(f"{error} What was found is used.")
-        measured = error.measured
     except MeasurementError as error:
         say(f"{error} The costs of the profile's own machine are used.")
         return profile

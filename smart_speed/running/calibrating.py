@@ -21,7 +21,7 @@ from smart_speed.machine import machine_facts
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.prompting import Prompt
 from smart_speed.tracing.cost_measuring import measure_costs
-from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
+from smart_speed.tracing.measured_costs import MeasuredCosts, settled
 from smart_speed.tracing.prepared import PreparedTrace
 from smart_speed.tracing.trace_files import TraceManifest, read_manifest, read_traces
 from smart_speed.tracing.traces import Trace
@@ -86,8 +86,8 @@ def measure_drafter(
         if progress:
             progress(f"seconds measuring {name}", done, total, note)
 
-    try:
-        measured = measure_costs(
+    def measure() -> MeasuredCosts:
+        return measure_costs(
             *models,
             prompts[:MOST_TEXTS],
             max_draft_len=max_draft_len,
@@ -96,11 +96,8 @@ def measure_drafter(
             most_s=most_s,
             progress=show,
         )
-    except RoughCostsError as error:
-        if settle is None:
-            raise
-        settle(f"{error} What was found is used.")
-        measured = error.measured
+
+    measured = settled(measure, settle) if settle else measure()
     document = {**measured.to_json(), "machine": machine_facts()}
     with writing("Measured costs", folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -78,10 +78,9 @@ class _Refusal(NamedTuple):
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "_Refusal":
-        sentence, rough = str(document["refused"]), document["rough"]
-        if rough is None:
-            return cls(MeasurementError(sentence), float(document["at"]))
-        error = RoughCostsError(sentence, MeasuredCosts.from_json(rough))
+        error = MeasurementError(document["refused"])
+        if (rough := document["rough"]) is not None:
+            error = RoughCostsError(document["refused"], MeasuredCosts.from_json(rough))
         return cls(error, float(document["at"]))
 
 

@@ -1,7 +1,7 @@
 """What a measurement of costs found, and how sure it is of each figure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, final
 
@@ -70,3 +70,15 @@ class RoughCostsError(MeasurementError):
         """Refuse, but keep what was found for who can use it all the same."""
         super().__init__(message)
         self.measured = measured
+
+
+def settled(measure: Callable[[], MeasuredCosts], say: Callable[[str], None]) -> MeasuredCosts:
+    """Return costs that were measured, rough ones too, of which is then said how rough they are.
+
+    Rough costs of the machine at hand are nearer to the truth than exact ones of another.
+    """
+    try:
+        return measure()
+    except RoughCostsError as error:
+        say(f"{error} What was found is used.")
+        return error.measured
