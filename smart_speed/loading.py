@@ -60,8 +60,8 @@ class LoadOptions:
     device: str | None = None
     """For hf: "cpu", "cuda", "cuda:1" …; ``None`` takes a GPU if there is one."""
     dtype: str | None = None
-    """For hf: "float32", "bfloat16", "float16"; ``None`` is bfloat16 on a GPU, else float32. For
-    openvino: one of the first two; ``None`` is bfloat16 where the processor multiplies it."""
+    """For hf and openvino: "float32", "bfloat16" or "float16". ``None`` on hf is bfloat16 on a GPU,
+    else float32; on openvino bfloat16 where the processor multiplies it, else float16."""
     quantize: Literal["auto", "none", "bf16", "q8_0", "q4_0"] = "auto"
     """For llama_cpp: convert to this format first; "auto" converts the default verifier alone, to
     the format that keeps its text and in which a wide pass costs least (docs/engines.md)."""

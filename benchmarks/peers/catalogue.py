@@ -65,7 +65,7 @@ def specs_of(
     """
     hf = {"engine": "hf", "dtype": dtype, "threads": threads}
     llama_cpp = {"engine": "llama_cpp", "threads": threads}
-    openvino = {"engine": "openvino", "dtype": dtype, "threads": threads}
+    openvino = {"engine": "openvino", "threads": threads}
     found = profiles or {}
     return [
         *_smart_speed("hf", hf, DRAFTER_FOLDER, found.get("hf")),

@@ -70,7 +70,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     )
     group.add_argument("--engine", default="auto", help="auto, hf, llama_cpp, openvino or toy")
     group.add_argument("--device", help="hf: cpu, cuda, cuda:1 …")
-    group.add_argument("--dtype", help="hf: float32, bfloat16 or float16; openvino: the first two")
+    group.add_argument("--dtype", help="hf and openvino: float32, bfloat16 or float16")
     group.add_argument(
         "--quantize", default="auto", help="llama_cpp: auto, none, bf16, q8_0 or q4_0"
     )

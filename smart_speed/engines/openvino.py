@@ -12,6 +12,7 @@ import numpy as np
 import openvino as ov
 import torch
 from jaxtyping import Float
+from openvino._offline_transformations import compress_model_transformation
 from transformers import AutoConfig, GenerationConfig, PretrainedConfig
 
 from smart_speed.engines import hf
@@ -35,8 +36,8 @@ from smart_speed.engines.openvino_graph import (
 )
 from smart_speed.errors import check_that, unknown_name
 
-_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-_STEPS = {"float32": 4, "bfloat16": 8}
+_COMPUTED_IN = {"float32": "f32", "float16": "f32", "bfloat16": "bf16"}
+_STEPS = {"float32": 4, "float16": 4, "bfloat16": 8}
 """Passes of several tokens are filled up to a multiple of so many: up to it, a pass takes as long
 as one of a single token, and a width that differs from the last pass's makes OpenVINO prepare
 every layer anew, which takes longer than a few tokens more (experiments/LOG.md)."""
@@ -147,8 +148,9 @@ def load(
     Args:
         path: A folder that `optimum-cli export openvino` wrote; or a folder, a GGUF file or a hub
             id of a model like Llama.
-        dtype: What is computed in, "float32" or "bfloat16"; "auto" is bfloat16 where the processor
-            multiplies it, else float32.
+        dtype: Number format of the weights. "float32" and "bfloat16" are computed in as well;
+            "float16" weights are half as much to read, and are computed with in float32. "auto"
+            is bfloat16 where the processor multiplies it, else float16.
         threads: Cores to use; ``None`` means all that this process may run on.
         context_len: The most tokens the cache will hold; ``None`` for what the model can.
 
@@ -159,12 +161,12 @@ def load(
     """
     check_that(threads is None or threads >= 1, "threads", "at least 1", threads)
     core = ov.Core()
-    if dtype not in (known := ("auto", *_PRECISIONS)):
+    if dtype not in (known := ("auto", *_COMPUTED_IN)):
         raise unknown_name("dtype", dtype, known)
     able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if dtype == "auto":
-        dtype = "bfloat16" if able else "float32"
-    rule = "float32 on a processor that does not multiply bfloat16"
+        dtype = "bfloat16" if able else "float16"
+    rule = "float32 or float16 on a processor that does not multiply bfloat16"
     check_that(able or dtype != "bfloat16", "dtype", rule, dtype)
     source = find(path)
     config = read(path, lambda: AutoConfig.from_pretrained(**source))
@@ -177,10 +179,12 @@ def load(
     else:
         check_like_llama(config, path)
         graph = llama_graph(hf.read_network(path, source, config, torch.float32))
+    if dtype == "float16":
+        compress_model_transformation(graph)  # what float16 cannot hold stays as it is
     threads = threads or usable_cores()
     settings = {
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[dtype],
-        "KV_CACHE_PRECISION": _PRECISIONS[dtype],
+        "INFERENCE_PRECISION_HINT": _COMPUTED_IN[dtype],
+        "KV_CACHE_PRECISION": _COMPUTED_IN[dtype],
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }

@@ -172,6 +172,34 @@ def test_exported_folder_goes_to_openvino_by_itself(exported: Path, folder: Path
     assert made.description.startswith("llama, 3 layers, ")
 
 
+def test_float16_weights_take_half_the_room_and_hardly_change_the_logits(folder: Path) -> None:
+    models = [
+        load_model(str(folder), LoadOptions(engine="openvino", dtype=dtype, threads=1))
+        for dtype in ("float16", "float32")
+    ]
+    rows = [each.model.feed(TEXT, last=3) for each in models]
+    np.testing.assert_allclose(rows[0], rows[1], atol=0.05)
+    assert not np.array_equal(rows[0], rows[1])
+    assert models[0].description.startswith("llama, 3 layers, float16, ")
+
+
+def test_weights_are_float16_where_the_processor_does_not_multiply_bfloat16(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core: Any = ov.Core()
+
+    class Without:
+        def get_property(self, *_names: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+        def compile_model(self, *given: Any) -> Any:
+            return core.compile_model(*given)
+
+    monkeypatch.setattr(ov, "Core", Without)
+    made = openvino.load(str(folder), threads=1)
+    assert made.description.startswith("llama, 3 layers, float16, ")
+
+
 def test_bfloat16_is_refused_where_the_processor_does_not_multiply_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -180,7 +208,8 @@ def test_bfloat16_is_refused_where_the_processor_does_not_multiply_it(
             return ["FP32", "INT8"]
 
     monkeypatch.setattr(ov, "Core", Without)
-    with pytest.raises(ConfigError, match=r"dtype must be float32 on a processor .*'bfloat16'"):
+    rule = r"dtype must be float32 or float16 on a processor .*'bfloat16'"
+    with pytest.raises(ConfigError, match=rule):
         openvino.load("anything", dtype="bfloat16")
 
 
@@ -216,7 +245,7 @@ def test_broken_graph_is_refused(exported: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({"dtype": "float16"}, "dtype"),
+        ({"dtype": "float64"}, "dtype"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"context_len": 65}, "context_len must be 1 to 64"),
     ],
