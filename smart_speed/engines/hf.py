@@ -18,7 +18,7 @@ from transformers import (
 
 from smart_speed.engines.base import CachedTokens, LoadedModel, check_feed, check_rollback
 from smart_speed.engines.hf_cache import empty_cache
-from smart_speed.engines.hf_files import find, first_line, read
+from smart_speed.engines.hf_files import find, first_line, parsing_once, read
 from smart_speed.engines.hf_packed import pack_linears
 from smart_speed.engines.hf_tokenizer import HfTokenizer, read_tokenizer
 from smart_speed.errors import ConfigError, ModelError, RollbackError, check_that, unknown_name
@@ -155,6 +155,7 @@ def _own_context_len(config: PretrainedConfig) -> int | None:
     return limit
 
 
+@parsing_once()
 def load(
     path: str,
     *,

@@ -1,19 +1,24 @@
 """Where models of transformers lie, and how to read them without its noise and tracebacks."""
 
 import contextlib
+import functools
 import io
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import gguf
 from huggingface_hub import HfApi, try_to_load_from_cache
 
 from smart_speed.errors import ModelError
 
 Loaded = TypeVar("Loaded")
+
+_LOADING = threading.RLock()
 
 
 def find(path: str) -> dict[str, Any]:
@@ -76,6 +81,24 @@ def read(path: str, reader: Callable[[], Loaded]) -> Loaded:
     except Exception as error:
         said = first_line(error).rstrip(".")
         raise ModelError(f"The model {path!r} cannot be read: {said}.") from error
+
+
+@contextlib.contextmanager
+def parsing_once() -> Iterator[None]:
+    """Let transformers parse a GGUF file once, and not anew for everything that it reads there.
+
+    A header with a vocabulary takes seconds, and is wanted for configuration, tokenizer and
+    weights; a table of names takes milliseconds, and is wanted for every module.
+    """
+    with _LOADING:
+        asked = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+        for name, function in asked.items():
+            setattr(gguf, name, functools.cache(function))
+        try:
+            yield
+        finally:
+            for name, function in asked.items():
+                setattr(gguf, name, function)
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ def split_as_trained(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     transformers reads the vocabulary and the merges of such a file, and not how text is split
     before they apply, so that whatever stands before a digit would get other tokens.
     """
-    field = gguf.GGUFReader(path).get_field("tokenizer.ggml.pre")
+    field = gguf.GGUFReader(str(path)).get_field("tokenizer.ggml.pre")
     if field is not None and field.contents() in _DIGITS_APART:
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [

@@ -24,7 +24,7 @@ from smart_speed.engines.base import (
     check_rollback,
     usable_cores,
 )
-from smart_speed.engines.hf_files import find, read
+from smart_speed.engines.hf_files import find, parsing_once, read
 from smart_speed.engines.hf_tokenizer import HfTokenizer, read_tokenizer
 from smart_speed.engines.openvino_graph import (
     ROWS,
@@ -136,6 +136,7 @@ class OpenVinoModel(CachedTokens):
         self._caches, self._num_blocks = caches, wanted
 
 
+@parsing_once()
 def load(
     path: str,
     *,

@@ -91,6 +91,25 @@ def test_file_spells_as_its_tokenizer(digits: bool, load: Engine, tmp_path: Path
     assert written.encode_chat(asked) == expected.encode_chat(asked)
 
 
+def test_file_is_parsed_once_for_all_that_is_read_there(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "drafter.gguf"
+    write_gguf(llama(), tokenizer, path, name="tiny", number_format="f32")
+    parsed = []
+
+    def parse(file: Any, *given: Any) -> gguf.GGUFReader:
+        parsed.append(str(file))
+        return reader(file, *given)
+
+    reader = gguf.GGUFReader
+    monkeypatch.setattr(gguf, "GGUFReader", parse)
+    for times in (1, 2):  # what is remembered is forgotten: the file may be another one
+        load_hf(path)
+        assert parsed == [str(path)] * times
+    assert gguf.GGUFReader is parse
+
+
 def test_folder_is_read_as_it_was_written(tokenizer: Any, tmp_path: Path) -> None:
     network = llama()
     network.save_pretrained(tmp_path)

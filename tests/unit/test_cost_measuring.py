@@ -73,7 +73,7 @@ def test_intervals_hold_the_truth() -> None:
 
 def test_measurement_goes_on_until_it_is_sure() -> None:
     quick = measured(Machine(noise=0.02))
-    slow = measured(Machine(noise=0.2))
+    slow = measured(Machine(noise=0.1))
     assert slow.num_rounds > 2 * quick.num_rounds
     least = measured(Machine(), least_s=2000.0)
     assert least.seconds >= 2000
