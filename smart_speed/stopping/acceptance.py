@@ -7,9 +7,10 @@ draft. So a draft is a Markov chain of classes that ends with the first rejectio
 to say in advance where another token pays (``draft_value``).
 """
 
+import functools
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, final
 
@@ -91,11 +92,6 @@ class AcceptanceModel:
         )
         return bisect_right(self.edges, score)
 
-    def survival(self, facts: Sequence[LawFacts], recent: float, shift: float = 0.0) -> float:
-        """Return the probability that all tokens of a draft are accepted, from their laws."""
-        kinds = (self.class_of(each, recent, shift) for each in facts)
-        return math.prod((self.accept_probs[kind] for kind in kinds), start=1.0)
-
     def kind_of_round(self, recent: float) -> int:
         """Return the kind of a round that is about to begin."""
         return bisect_right(self.first_edges, recent)
@@ -134,6 +130,26 @@ class AcceptanceModel:
             raise ConfigError(
                 f"An acceptance model must be made of numbers, got others: {error}."
             ) from error
+
+
+def draft_chances(
+    acceptance: AcceptanceModel,
+) -> Callable[[tuple[LawFacts, ...], float, float], tuple[float, int]]:
+    """Return what tells of a draft's laws, as the model sees them: survival and last class.
+
+    Survival is the probability that all tokens but the last law's are accepted. Further arguments
+    are those of ``class_of``. Drafts grow law by law, so the last few answers are remembered.
+    """
+
+    @functools.lru_cache(maxsize=4)
+    def chances(facts: tuple[LawFacts, ...], recent: float, shift: float) -> tuple[float, int]:
+        kind = acceptance.class_of(facts[-1], recent, shift)
+        if len(facts) == 1:
+            return 1.0, kind
+        survival, last = chances(facts[:-1], recent, shift)
+        return survival * acceptance.accept_probs[last], kind
+
+    return chances
 
 
 def checked_fields(cls: type, document: Any, what: str) -> dict[str, Any]:

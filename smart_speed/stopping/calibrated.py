@@ -5,7 +5,7 @@ measured beforehand; ``draft_value`` says what follows from both. Here it is loo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, final
@@ -13,7 +13,7 @@ from typing import Any, final
 from smart_speed.entropy import LawFacts
 from smart_speed.errors import check_that
 from smart_speed.records import RoundRecord
-from smart_speed.stopping.acceptance import AcceptanceModel, checked_fields
+from smart_speed.stopping.acceptance import AcceptanceModel, checked_fields, draft_chances
 from smart_speed.stopping.base import DraftView
 from smart_speed.stopping.draft_value import NEVER, RoundCosts, Thresholds, best_thresholds
 
@@ -124,13 +124,13 @@ class Calibrated:
         return known.costs.max_draft_len if gain > 0 else 0
 
     def reason_to_stop(self, draft: DraftView, state: CalibratedState) -> str | None:
-        survival, kind = self._survival(draft.facts, state)
+        survival, kind = self._chances(draft.facts, state.recent, state.shift)
         table = self._thresholds(state).propose_from
         least = table[len(draft.facts) - 1][kind] if len(draft.facts) <= len(table) else NEVER
         return "calibrated" if survival < least else None
 
     def reason_to_send(self, draft: DraftView, state: CalibratedState) -> str | None:
-        survival, kind = self._survival(draft.facts, state)
+        survival, kind = self._chances(draft.facts, state.recent, state.shift)
         survival *= self._known.acceptance.accept_probs[kind]
         table = self._thresholds(state).go_on_from
         least = table[len(draft.facts) - 1][kind] if len(draft.facts) <= len(table) else NEVER
@@ -161,6 +161,10 @@ class Calibrated:
         return outcome.accepted_len - math.fsum(acceptance.accept_probs[kind] for kind in kinds)
 
     @cached_property
+    def _chances(self) -> Callable[[tuple[LawFacts, ...], float, float], tuple[float, int]]:
+        return draft_chances(self._known.acceptance)
+
+    @cached_property
     def _known(self) -> Calibration:
         return given_calibration(self.calibration, "calibrated")
 
@@ -184,9 +188,3 @@ class Calibrated:
         ratio = state.tokens / state.seconds / self._known.rate
         nearest = min(range(len(_RATES)), key=lambda at: abs(_RATES[at] - ratio))
         return self._tables[nearest]
-
-    def _survival(self, facts: Sequence[LawFacts], state: CalibratedState) -> tuple[float, int]:
-        """Return the last law's class, and the survival of the draft before it."""
-        acceptance = self._known.acceptance
-        survival = acceptance.survival(facts[:-1], state.recent, state.shift)
-        return survival, acceptance.class_of(facts[-1], state.recent, state.shift)

@@ -1,12 +1,14 @@
 """Published rival: SpecDec++, a cap on the probability that a draft holds a rejected token."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
+from smart_speed.entropy import LawFacts
 from smart_speed.errors import check_that
 from smart_speed.records import RoundRecord
-from smart_speed.stopping.acceptance import AcceptanceModel
+from smart_speed.stopping.acceptance import AcceptanceModel, draft_chances
 from smart_speed.stopping.base import DraftView
 from smart_speed.stopping.calibrated import Calibration, given_calibration
 
@@ -42,13 +44,18 @@ class SpecDecPp:
         return None
 
     def reason_to_stop(self, draft: DraftView, state: float) -> str | None:
-        survival = self._acceptance.survival(draft.facts, state)
+        before, kind = self._chances(draft.facts, state, 0.0)
+        survival = before * self._acceptance.accept_probs[kind]
         return "specdec_pp" if 1 - survival > self.specdec_h else None
 
     def after_round(self, state: float, outcome: RoundRecord) -> float:
         return self._acceptance.recent_after(
             state, accepted_len=outcome.accepted_len, draft_len=outcome.draft_len
         )
+
+    @cached_property
+    def _chances(self) -> Callable[[tuple[LawFacts, ...], float, float], tuple[float, int]]:
+        return draft_chances(self._acceptance)
 
     @cached_property
     def _acceptance(self) -> AcceptanceModel:

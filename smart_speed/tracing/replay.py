@@ -4,6 +4,7 @@ Under greedy verification the answer is exact: round by round the same lengths a
 reasons, because the strategy is shown the same facts and told the same outcomes.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, final
@@ -18,6 +19,7 @@ from smart_speed.stopping.base import (
     DraftView,
     Memoryless,
     SendingStrategy,
+    StoppingStrategy,
 )
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.prepared import PreparedTrace
@@ -108,8 +110,14 @@ def before_round(
     return BeforeRound(trace.prompt_len + position, verifier, match)
 
 
+@functools.lru_cache(maxsize=8)
+def _strategy_of(config: EntropyConfig) -> StoppingStrategy[Any]:
+    """Return a configuration's strategy: it keeps no state, and its tables take a while."""
+    return config.build_strategy()
+
+
 def _player(prepared: PreparedTrace, config: EntropyConfig) -> "_Replay | RoutedReplay":
-    if isinstance(config.build_strategy(), ChoosingStrategy):
+    if isinstance(_strategy_of(config), ChoosingStrategy):
         return RoutedReplay([prepared], config)
     return _Replay(prepared, config)
 
@@ -120,7 +128,7 @@ class RoutedReplay:
 
     def __init__(self, prepared: Sequence[PreparedTrace], config: EntropyConfig) -> None:
         """Gather what is replayed; arguments and errors are those of ``replay_routed``."""
-        strategy = config.build_strategy()
+        strategy = _strategy_of(config)
         rule = "one that chooses drafters, as 'route' does"
         check_that(isinstance(strategy, ChoosingStrategy), "strategy", rule, config.strategy)
         assert isinstance(strategy, ChoosingStrategy)
@@ -198,7 +206,7 @@ class _Replay:
     def __init__(self, prepared: PreparedTrace, config: EntropyConfig) -> None:
         self._prepared = prepared
         self._config = config
-        self._strategy = config.build_strategy()
+        self._strategy = _strategy_of(config)
         self._sender = self._strategy if isinstance(self._strategy, SendingStrategy) else None
         self._facts = prepared.facts(entropy_type_of(config))
         self._cap = config.draft_cap
