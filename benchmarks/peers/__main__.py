@@ -186,8 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--dtype",
-        help="on PyTorch, and on OpenVINO where smart_speed runs it; default: bfloat16 where the "
-        "processor multiplies it, else float32",
+        help="on PyTorch; default: bfloat16 where the processor multiplies it, else float32",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.7])

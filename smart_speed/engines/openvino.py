@@ -29,6 +29,7 @@ from smart_speed.engines.hf_tokenizer import HfTokenizer, read_tokenizer
 from smart_speed.engines.openvino_graph import (
     ROWS,
     check_like_llama,
+    fits_float16,
     llama_graph,
     num_weights,
     of_width,
@@ -181,7 +182,10 @@ def load(
         check_like_llama(config, path)
         graph = llama_graph(hf.read_network(path, source, config, torch.float32))
     if dtype == "float16":
-        compress_model_transformation(graph)  # what float16 cannot hold stays as it is
+        # Weights past its range would be cut off, and nothing said.
+        rule = "float32 for a model with weights that float16 cannot hold"
+        check_that(fits_float16(graph), "dtype", rule, dtype)
+        compress_model_transformation(graph)
     threads = threads or usable_cores()
     settings = {
         "INFERENCE_PRECISION_HINT": _COMPUTED_IN[dtype],

@@ -78,6 +78,18 @@ def of_width(graph: ov.Model, width: int) -> ov.Model:
     return fixed
 
 
+def fits_float16(graph: ov.Model) -> bool:
+    """Return whether float16 reaches as far as every matrix of a graph."""
+    held = (node for node in graph.get_ops() if node.get_type_name() == "Constant")
+    matrices = (
+        node.data
+        for node in held
+        if node.get_element_type() == ov.Type.f32 and len(list(node.shape)) > 1
+    )
+    most = float(np.finfo(np.float16).max)
+    return all(-most <= each.min(initial=0) and each.max(initial=0) <= most for each in matrices)
+
+
 def num_weights(graph: ov.Model) -> int:
     """Return how many numbers its constants hold."""
     held = (node for node in graph.get_ops() if node.get_type_name() == "Constant")

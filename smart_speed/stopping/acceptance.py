@@ -132,9 +132,11 @@ class AcceptanceModel:
             ) from error
 
 
-def draft_chances(
-    acceptance: AcceptanceModel,
-) -> Callable[[tuple[LawFacts, ...], float, float], tuple[float, int]]:
+Chances = Callable[[tuple[LawFacts, ...], float, float], tuple[float, int]]
+"""From a draft's laws, recent acceptance and shift: survival before the last law, and its class."""
+
+
+def draft_chances(acceptance: AcceptanceModel) -> Chances:
     """Return what tells of a draft's laws, as the model sees them: survival and last class.
 
     Survival is the probability that all tokens but the last law's are accepted. Further arguments

@@ -5,7 +5,6 @@ measured beforehand; ``draft_value`` says what follows from both. Here it is loo
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, final
@@ -13,7 +12,12 @@ from typing import Any, final
 from smart_speed.entropy import LawFacts
 from smart_speed.errors import check_that
 from smart_speed.records import RoundRecord
-from smart_speed.stopping.acceptance import AcceptanceModel, checked_fields, draft_chances
+from smart_speed.stopping.acceptance import (
+    AcceptanceModel,
+    Chances,
+    checked_fields,
+    draft_chances,
+)
 from smart_speed.stopping.base import DraftView
 from smart_speed.stopping.draft_value import NEVER, RoundCosts, Thresholds, best_thresholds
 
@@ -161,7 +165,7 @@ class Calibrated:
         return outcome.accepted_len - math.fsum(acceptance.accept_probs[kind] for kind in kinds)
 
     @cached_property
-    def _chances(self) -> Callable[[tuple[LawFacts, ...], float, float], tuple[float, int]]:
+    def _chances(self) -> Chances:
         return draft_chances(self._known.acceptance)
 
     @cached_property

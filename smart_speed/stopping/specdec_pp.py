@@ -1,14 +1,12 @@
 """Published rival: SpecDec++, a cap on the probability that a draft holds a rejected token."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from smart_speed.entropy import LawFacts
 from smart_speed.errors import check_that
 from smart_speed.records import RoundRecord
-from smart_speed.stopping.acceptance import AcceptanceModel, draft_chances
+from smart_speed.stopping.acceptance import AcceptanceModel, Chances, draft_chances
 from smart_speed.stopping.base import DraftView
 from smart_speed.stopping.calibrated import Calibration, given_calibration
 
@@ -54,7 +52,7 @@ class SpecDecPp:
         )
 
     @cached_property
-    def _chances(self) -> Callable[[tuple[LawFacts, ...], float, float], tuple[float, int]]:
+    def _chances(self) -> Chances:
         return draft_chances(self._acceptance)
 
     @cached_property

@@ -172,7 +172,7 @@ def test_exported_folder_goes_to_openvino_by_itself(exported: Path, folder: Path
     assert made.description.startswith("llama, 3 layers, ")
 
 
-def test_float16_weights_take_half_the_room_and_hardly_change_the_logits(folder: Path) -> None:
+def test_float16_weights_hardly_change_the_logits(folder: Path) -> None:
     models = [
         load_model(str(folder), LoadOptions(engine="openvino", dtype=dtype, threads=1))
         for dtype in ("float16", "float32")
@@ -181,6 +181,16 @@ def test_float16_weights_take_half_the_room_and_hardly_change_the_logits(folder:
     np.testing.assert_allclose(rows[0], rows[1], atol=0.05)
     assert not np.array_equal(rows[0], rows[1])
     assert models[0].description.startswith("llama, 3 layers, float16, ")
+
+
+def test_weights_that_float16_cannot_hold_are_refused(tmp_path: Path) -> None:
+    network = build("Llama")
+    network.lm_head.weight.data[0, 0] = 1e5
+    network.save_pretrained(tmp_path)
+    fast_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="dtype must be float32 for a model with weights that"):
+        openvino.load(str(tmp_path), dtype="float16", threads=1)
+    assert openvino.load(str(tmp_path), dtype="float32", threads=1).model.vocab_size == VOCAB_SIZE
 
 
 def test_weights_are_float16_where_the_processor_does_not_multiply_bfloat16(
