@@ -48,7 +48,7 @@ def main() -> None:
 
     verifier = load_verifier("default", LoadOptions())
     ending = sorted(verifier.tokenizer.eos_ids)
-    profiles = {str(read_profile(path).engine): path for path in args.profiles}
+    profiles = {path: read_profile(path) for path in args.profiles}
     dtype = args.dtype or ("bfloat16" if flattest_format() == "bf16" else "float32")
     known = specs_of(dtype=dtype, threads=args.threads, ending=ending, profiles=profiles)
     specs = chosen(known, args.peers)
@@ -182,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drafter", default="nano", help="that ships: small or nano")
     parser.add_argument(
         "--profiles", type=Path, nargs="*", default=[], metavar="FILE",
-        help="of smart-speed calibrate on the widened drafter, one of each engine",
+        help="of smart-speed calibrate on the widened drafter, alone or with +ngram, on any engine",
     )  # fmt: skip
     parser.add_argument(
         "--dtype",

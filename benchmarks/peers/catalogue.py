@@ -20,6 +20,8 @@ from benchmarks.peers.environments import HERE
 from benchmarks.peers.llama_server_build import LLAMA_SERVER
 from benchmarks.peers.openvino_models import RUNS_OPENVINO
 from smart_speed.errors import check_that
+from smart_speed.loading import BLENDED
+from smart_speed.profiles import Profile
 
 _WORKERS = "benchmarks.peers"
 
@@ -52,7 +54,11 @@ class PeerSpec:
 
 
 def specs_of(
-    *, dtype: str, threads: int, ending: Sequence[int], profiles: Mapping[str, Path] | None = None
+    *,
+    dtype: str,
+    threads: int,
+    ending: Sequence[int],
+    profiles: Mapping[Path, Profile] | None = None,
 ) -> list[PeerSpec]:
     """Return all of them.
 
@@ -60,25 +66,25 @@ def specs_of(
         dtype: Number format on PyTorch.
         threads: Of each engine.
         ending: Tokens that end a text.
-        profiles: By engine, what ``smart-speed calibrate`` learned of the very pair that the peers
-            get.
+        profiles: By file, what ``smart-speed calibrate`` learned of the very pair that the peers
+            get, or of that pair blended with n-grams.
     """
     hf = {"engine": "hf", "dtype": dtype, "threads": threads}
     llama_cpp = {"engine": "llama_cpp", "threads": threads}
     openvino = {"engine": "openvino", "threads": threads}
     found = profiles or {}
     return [
-        *_smart_speed("hf", hf, DRAFTER_FOLDER, found.get("hf")),
+        *_smart_speed("hf", hf, DRAFTER_FOLDER, found),
         *_transformers({"dtype": dtype, "threads": threads, "ending": list(ending)}),
-        *_smart_speed("llama_cpp", llama_cpp, DRAFTER_GGUF, found.get("llama_cpp")),
+        *_smart_speed("llama_cpp", llama_cpp, DRAFTER_GGUF, found),
         *_llama_server({"server": LLAMA_SERVER, "verifier": VERIFIER_GGUF, "threads": threads}),
-        *_smart_speed("openvino", openvino, DRAFTER_FOLDER, found.get("openvino")),
+        *_smart_speed("openvino", openvino, DRAFTER_FOLDER, found),
         *_openvino({"threads": threads, "ending": list(ending)}),
     ]
 
 
 def _smart_speed(
-    engine: str, load: Mapping[str, Any], drafter: str, profile: Path | None
+    engine: str, load: Mapping[str, Any], drafter: str, profiles: Mapping[Path, Profile]
 ) -> list[PeerSpec]:
     """Plain decoding, what ``from_pretrained()`` gives, and what it does on the peers' pair."""
     variants: dict[str, dict[str, Any]] = {
@@ -86,9 +92,13 @@ def _smart_speed(
         "default": {"drafter": "default", "config": None},
         "same pair": {"drafter": drafter, "config": {"strategy": "absolute"}},
     }
-    if profile is not None:
-        learned = {"drafter": drafter, "config": None, "profile": str(profile)}
-        variants["same pair, calibrated"] = learned
+    for path, profile in profiles.items():
+        named = (profile.drafter or {}).get("name", "")
+        check_that(named != "", "profiles", "made by smart-speed calibrate", str(path))
+        blended = BLENDED if named.endswith(BLENDED) else ""
+        learned = {"drafter": f"{drafter}{blended}", "config": None, "profile": str(path)}
+        if profile.engine == engine:
+            variants[f"same pair{blended}, calibrated"] = learned
     title, shared = f"smart_speed {engine}", {"load": dict(load)}
     return _peers(title, engine, "smart_speed_worker", shared, variants, ours=True)
 

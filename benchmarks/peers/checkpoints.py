@@ -17,7 +17,7 @@ from smart_speed.engines.embedded import embedded_model
 from smart_speed.engines.vocabulary import shared_vocabulary
 from smart_speed.errors import unknown_name
 from smart_speed.files import file_sha256
-from smart_speed.loading import shipped_drafters
+from smart_speed.loading import BLENDED, shipped_drafters
 
 VERIFIER_FOLDER, VERIFIER_GGUF = "@verifier-folder", "@verifier-gguf"
 DRAFTER_FOLDER, DRAFTER_GGUF = "@drafter-folder", "@drafter-gguf"
@@ -65,6 +65,8 @@ class Checkpoints:
         return {key: self._path(value) for key, value in settings.items()}
 
     def _path(self, value: Any) -> Any:
+        if isinstance(value, str) and value.endswith(BLENDED):
+            return f"{self._path(value.removesuffix(BLENDED))}{BLENDED}"
         if value == VERIFIER_GGUF:
             return str(_verifier_gguf())
         if value == VERIFIER_FOLDER:

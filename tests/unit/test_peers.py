@@ -12,7 +12,7 @@ import pytest
 from benchmarks.peers import checkpoints, environments
 from benchmarks.peers.__main__ import document_of
 from benchmarks.peers.catalogue import PeerSpec, chosen, specs_of
-from benchmarks.peers.checkpoints import Checkpoints
+from benchmarks.peers.checkpoints import DRAFTER_FOLDER, Checkpoints
 from benchmarks.peers.environments import ROOT, python_of
 from benchmarks.peers.interleaving import Contestant, Question, Worker, run_all
 from benchmarks.peers.report import plot, show
@@ -20,6 +20,7 @@ from benchmarks.peers.serving import Arrivals, peak_of, serve
 from benchmarks.peers.worker_process import PeerError, PeerGoneError, WorkerProcess
 from benchmarks.resumable import ResumableRows
 from smart_speed.errors import ConfigError
+from smart_speed.profiles import Profile
 from tests.unit.peers_toy_worker import Counting
 
 LOAD = {
@@ -327,11 +328,21 @@ def test_chosen_peers_bring_their_plain_decoding() -> None:
 def test_profile_adds_what_was_learned_of_the_same_pair() -> None:
     ways: dict[str, Any] = {"dtype": "bfloat16", "threads": 2, "ending": [2]}
     plain = [each.name for each in specs_of(**ways)]
-    more = specs_of(**ways, profiles={"hf": Path("hf.json")})
-    added = next(each for each in more if each.name not in plain)
-    assert added.name == "smart_speed hf, same pair, calibrated"
-    assert (added.settings["config"], added.settings["profile"]) == (None, "hf.json")
-    assert len(more) == len(plain) + 1
+    profiles = {
+        Path(f"{name}.json"): Profile(engine="hf", drafter={"name": name, "id": "1"})
+        for name in ("pair", "pair+ngram")
+    }
+    added = [each for each in specs_of(**ways, profiles=profiles) if each.name not in plain]
+    assert {each.name: (each.settings["drafter"], each.settings["profile"]) for each in added} == {
+        "smart_speed hf, same pair, calibrated": (DRAFTER_FOLDER, "pair.json"),
+        "smart_speed hf, same pair+ngram, calibrated": (
+            f"{DRAFTER_FOLDER}+ngram",
+            "pair+ngram.json",
+        ),
+    }
+    assert all(each.settings["config"] is None for each in added)
+    with pytest.raises(ConfigError, match="profiles must be made by smart-speed calibrate"):
+        specs_of(**ways, profiles={Path("own.json"): Profile(engine="hf")})
 
 
 def test_catalogue_compares_each_with_plain_decoding_of_its_engine() -> None:
@@ -384,12 +395,14 @@ def test_models_that_are_there_are_not_made_again(tmp_path: Path) -> None:
         "verifier": checkpoints.VERIFIER_FOLDER,
         "drafter": checkpoints.DRAFTER_GGUF,
         "another": checkpoints.DRAFTER_OPENVINO,
+        "blended": f"{DRAFTER_FOLDER}+ngram",
     }
     assert made.fill_in(settings) == {
         "threads": 2,
         "verifier": str(tmp_path / "verifier"),
         "drafter": str(tmp_path / "nano-gguf/drafter.gguf"),
         "another": str(tmp_path / "nano-openvino"),
+        "blended": str(tmp_path / "nano-folder") + "+ngram",
     }
     with pytest.raises(ConfigError, match="Did you mean 'nano'"):
         Checkpoints(tmp_path, "nanno", venvs=tmp_path)
