@@ -99,6 +99,8 @@ def _smart_speed(
         learned = {"drafter": f"{drafter}{blended}", "config": None, "profile": str(path)}
         if profile.engine == engine:
             variants[f"same pair{blended}, calibrated"] = learned
+    if engine == "openvino":  # another drafter that a profile ships for, and as fast
+        variants["n-grams"] = {"drafter": "ngram", "config": None}
     title, shared = f"smart_speed {engine}", {"load": dict(load)}
     return _peers(title, engine, "smart_speed_worker", shared, variants, ours=True)
 
