@@ -39,13 +39,15 @@ from smart_speed.errors import check_that, unknown_name
 
 _COMPUTED_IN = {"float32": "f32", "float16": "f32", "bfloat16": "bf16"}
 _STEPS = {"float32": 4, "float16": 4, "bfloat16": 8}
-"""Passes of several tokens are filled up to a multiple of so many: up to it, a pass takes as long
-as one of a single token, and a width that differs from the last pass's makes OpenVINO prepare
+"""Passes of several tokens are filled up to a multiple of so many: up to it, a pass takes about as
+long as one of a single token, and a width that differs from the last pass's makes OpenVINO prepare
 every layer anew, which takes longer than a few tokens more (experiments/LOG.md)."""
+_NARROW = {"float32": (1, 4), "float16": (1, 4), "bfloat16": (1, 4, 8)}
+"""Tokens of passes that have a graph of their own, where nothing is ever prepared anew."""
 _FEWEST_LAYERS, _MOST_WEIGHTS = 8, 2**28
-"""Networks of at least so many layers and at most so many weights get a graph of their own for each
-of the two widths that decoding knows: nothing is prepared anew, for another two copies of the
-weights. In shallower networks it takes no time, in larger ones it is lost beside the pass."""
+"""Networks of at least so many layers and at most so many weights get those graphs, each for
+another copy of the weights. In shallower networks it takes no time to prepare a layer, in larger
+ones it is lost beside the pass."""
 _FIRST_BLOCKS = 16
 """Blocks of cache that a model begins with; they double as often as need be."""
 
@@ -68,7 +70,8 @@ class OpenVinoModel(CachedTokens):
             compiled: The graph.
             context_len: The most tokens the cache will hold.
             step: Passes of several tokens are filled up to a multiple of this.
-            of_width: The same for passes of so many tokens alone; other passes take ``compiled``.
+            of_width: The same for passes of so many tokens alone, ascending, to which narrower ones
+                are filled up; wider passes take ``compiled``.
         """
         self._request = compiled.create_infer_request()
         self._of_width = {
@@ -90,7 +93,7 @@ class OpenVinoModel(CachedTokens):
         check_feed(tokens, last, self.cached_len, self._context_len)
         count, start = len(tokens), self.cached_len
         # What fills up comes last: nothing sees it, and the next pass writes over it.
-        width = count if count == 1 else -(-count // self._step) * self._step
+        width = self._width_for(count)
         end = start + width
         num_blocks = -(-end // self._block_len)
         self._hold(num_blocks)
@@ -116,6 +119,11 @@ class OpenVinoModel(CachedTokens):
     def rollback(self, to_len: int) -> None:
         check_rollback(to_len, self.cached_len)
         del self._tokens[to_len:]
+
+    def _width_for(self, count: int) -> int:
+        """Return how many tokens a pass of so many is filled up to."""
+        filled = -(-count // self._step) * self._step
+        return next((width for width in (1, *self._of_width) if count <= width), filled)
 
     def _hold(self, num_blocks: int) -> None:
         """Make room for so many blocks, keeping what is in those that there are."""
@@ -198,7 +206,7 @@ def load(
     gains = num_layers >= _FEWEST_LAYERS and num_weights(graph) <= _MOST_WEIGHTS
     narrow = {
         width: core.compile_model(of_width(graph, width), "CPU", settings)
-        for width in ((1, step) if gains else ())
+        for width in (_NARROW[dtype] if gains else ())
     }
     compiled = core.compile_model(graph, "CPU", settings)
     return LoadedModel(
