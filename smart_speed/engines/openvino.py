@@ -209,12 +209,16 @@ def load(
         for width in (_NARROW[dtype] if gains else ())
     }
     compiled = core.compile_model(graph, "CPU", settings)
+    # Said, because costs that were measured before are kept by the description.
+    own = f", graphs for {', '.join(map(str, narrow))} tokens" if narrow else ""
     return LoadedModel(
         model=OpenVinoModel(compiled, context_len=context_len, step=step, of_width=narrow),
         tokenizer=HfTokenizer(tokenizer, _generation_config(source, config)),
         engine="openvino",
         path=path,
-        description=f"{config.model_type}, {num_layers} layers, {dtype}, cpu, {threads} threads",
+        description=(
+            f"{config.model_type}, {num_layers} layers, {dtype}, cpu, {threads} threads{own}"
+        ),
     )
 
 

@@ -86,6 +86,7 @@ def test_openvino_keeps_the_contract_and_agrees_with_transformers(
         lambda: openvino.OpenVinoModel(graph, context_len=64),
         lambda: openvino.OpenVinoModel(graph, context_len=64, step=4),
         lambda: openvino.OpenVinoModel(graph, context_len=64, step=4, of_width=narrow),
+        lambda: openvino.OpenVinoModel(graph, context_len=64, step=8, of_width=narrow),
     ):
         check_cached_model(make, TEXT)
     model = openvino.OpenVinoModel(graph, context_len=64)
@@ -150,7 +151,10 @@ def test_deep_networks_of_a_moderate_size_get_graphs_for_the_widths_of_decoding(
     options = LoadOptions(engine="openvino", dtype="float32", threads=1)
 
     def widths() -> list[int]:
-        made: Any = load_model(str(folder), options).model
+        loaded = load_model(str(folder), options)
+        made: Any = loaded.model
+        # Costs that were measured are kept by the description.
+        assert loaded.description.endswith(", graphs for 1, 4 tokens") == bool(made._of_width)
         made.feed(TEXT[:6], last=0)
         rows = [made.feed(TEXT[6:7], last=1).copy(), made.feed(TEXT[7:10], last=3)]
         whole = hf.HfModel(build("Llama")).feed(TEXT[:10], last=4)
