@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from smart_speed.engines.base import CachedTokens, LoadedModel, check_feed, check_rollback
+from smart_speed.engines.hf_attention import group_heads
 from smart_speed.engines.hf_cache import empty_cache
 from smart_speed.engines.hf_files import find, first_line, parsing_once, read
 from smart_speed.engines.hf_packed import pack_linears
@@ -193,6 +194,7 @@ def load(
         torch.set_num_threads(threads)
     network = network.to(where)
     packed = ", packed weights" if pack_linears(network) else ""
+    group_heads(network)
     return LoadedModel(
         model=HfModel(network, context_len=context_len),
         tokenizer=HfTokenizer(tokenizer, network.generation_config),
