@@ -194,13 +194,13 @@ def load(
         torch.set_num_threads(threads)
     network = network.to(where)
     packed = ", packed weights" if pack_linears(network) else ""
-    group_heads(network)
+    grouped = ", grouped heads" if group_heads(network) else ""
     return LoadedModel(
         model=HfModel(network, context_len=context_len),
         tokenizer=HfTokenizer(tokenizer, network.generation_config),
         engine="hf",
         path=path,
-        description=f"{_describe(network)}{packed}",
+        description=f"{_describe(network)}{packed}{grouped}",
     )
 
 

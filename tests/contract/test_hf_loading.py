@@ -84,7 +84,8 @@ def test_saved_model_is_loaded(folder: Path, capfd: pytest.CaptureFixture[str]) 
     assert model.tokenizer.eos_ids == {2, 4}
     assert (model.engine, model.path) == ("hf", str(folder))
     assert (
-        model.description == "LlamaForCausalLM, 3 layers, float32, cpu, 1 threads, packed weights"
+        model.description
+        == "LlamaForCausalLM, 3 layers, float32, cpu, 1 threads, packed weights, grouped heads"
     )
     assert capfd.readouterr() == ("", "")
 
