@@ -93,11 +93,11 @@ def _smart_speed(
         "same pair": {"drafter": drafter, "config": {"strategy": "absolute"}},
     }
     for path, profile in profiles.items():
-        named = (profile.drafter or {}).get("name", "")
-        check_that(named != "", "profiles", "made by smart-speed calibrate", str(path))
-        blended = BLENDED if named.endswith(BLENDED) else ""
-        learned = {"drafter": f"{drafter}{blended}", "config": None, "profile": str(path)}
         if profile.engine == engine:
+            named = (profile.drafter or {}).get("name", "")
+            check_that(named != "", "profiles", "made by smart-speed calibrate", str(path))
+            blended = BLENDED if named.endswith(BLENDED) else ""
+            learned = {"drafter": f"{drafter}{blended}", "config": None, "profile": str(path)}
             variants[f"same pair{blended}, calibrated"] = learned
     if engine == "openvino":  # another drafter that a profile ships for, and as fast
         variants["n-grams"] = {"drafter": "ngram", "config": None}

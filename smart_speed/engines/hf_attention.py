@@ -1,8 +1,8 @@
 """Attention of a few queries on a processor: heads that share keys and values share a product.
 
-PyTorch's kernel takes several times as long for one query as for two, and copies keys and values
-that several heads share. Here such heads count as further queries of one head, so that nothing is
-copied and a pass of one token is not dearer than one of two (experiments/LOG.md).
+PyTorch's kernel takes several times as long for one query as for two, and under a mask transformers
+copies keys and values for each head that shares them. Here such heads count as further queries of
+one head, so that nothing is copied and one token is not dearer than two (experiments/LOG.md).
 """
 
 from typing import Any
@@ -43,6 +43,7 @@ def _grouped(
     groups = num_heads // key.shape[1]
     alike = num_queries == 1 if attention_mask is None else attention_mask.shape[1] == 1
     plain = all(others.get(name) is None for name in ("position_bias", "softcap", "cache"))
+    plain = plain and not others.get("dropout")
     if groups == 1 or num_queries > _MOST_QUERIES or not (alike and plain):
         usual: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others

@@ -12,6 +12,7 @@ import transformers
 from smart_speed.drafters.model import ModelDrafter
 from smart_speed.engines import hf, toy
 from smart_speed.engines.base import LoadedModel
+from smart_speed.engines.hf_attention import group_heads
 from smart_speed.errors import ConfigError, ModelError, RollbackError
 from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder, EntropyConfig
@@ -34,6 +35,17 @@ KINDS = ["Llama", "GPT2", "Qwen2", "Qwen3", "Mistral", "Gemma2", "Gemma3", "Llam
 def test_hf_keeps_the_contract(kind: str) -> None:
     network = build(kind)
     check_cached_model(lambda: hf.HfModel(network), TEXT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grouped_heads_keep_the_contract_and_agree_with_single_ones(kind: str) -> None:
+    network = build(kind)
+    expected = hf.HfModel(network).feed(TEXT, last=len(TEXT))
+    group_heads(network)
+    check_cached_model(lambda: hf.HfModel(network), TEXT)
+    grouped = hf.HfModel(network)
+    rows = [grouped.feed([token], last=1)[0].copy() for token in TEXT]
+    np.testing.assert_allclose(np.stack(rows), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["Mistral", "Gemma2", "Gemma3", "Llama4"])
