@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smart_speed.calibration.learning import calibrated_config, for_costs, round_costs
+from smart_speed.calibration.learning import calibrated_config, round_costs
 from smart_speed.evaluation import Interval, bootstrap_mean
 from smart_speed.stopping.calibrated import Calibration
 from smart_speed.tracing.costs import CostModel
@@ -51,7 +51,7 @@ def rounds_of(
     texts: Iterable[PreparedTrace], calibration: Calibration, costs: CostModel
 ) -> list[TextRounds]:
     """Replay the calibrated strategy, fitted to some costs."""
-    here = for_costs(calibration, round_costs(costs, calibration.costs.max_draft_len))
+    here = calibration.with_costs(round_costs(costs, calibration.costs.max_draft_len))
     config = calibrated_config(here)
     found = []
     for text in texts:

@@ -131,7 +131,7 @@ def costs_of(
         costs,
         verifier_pass_s=passes,
         drafter_step_s=step_s,
-        verifier_context_s=0.0,
+        verifier_context_s={1: 0.0},
         drafter_context_s=0.0,
     )
 

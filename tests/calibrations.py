@@ -1,5 +1,6 @@
 """A calibration in the middle of what toy models do, so that every decision is sometimes taken."""
 
+from dataclasses import replace
 from typing import Any
 
 from smart_speed.stopping.acceptance import AcceptanceModel
@@ -38,6 +39,13 @@ COSTS = RoundCosts(
     wider_s=(0.25, 0.1, 0.12, 0.1, 0.3, 0.1, 0.1, 0.1),
 )
 CALIBRATION = Calibration(acceptance=ACCEPTANCE, costs=COSTS, rate=1.15, price=1.3)
+GROWING = replace(
+    CALIBRATION,
+    costs=replace(
+        COSTS, context_len=4, plain_context_s=0.05, step_context_s=0.01, wider_context_s=(0.02,) * 8
+    ),
+)
+"""Passes take longer the longer the context, wide ones by more."""
 
 
 def routing_of(*drafters: str, reads_verifier: bool = True) -> Routing:

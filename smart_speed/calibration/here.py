@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from smart_speed.calibration.learning import for_costs, round_costs
+from smart_speed.calibration.learning import round_costs
 from smart_speed.config import EntropyConfig
 from smart_speed.drafters.base import Drafter
 from smart_speed.engines.base import LoadedModel
@@ -17,6 +17,7 @@ from smart_speed.identity import drafter_id, verifier_id
 from smart_speed.machine import machine_facts
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.stopping.calibrated import Calibration
+from smart_speed.tracing.context_costs import FAR
 from smart_speed.tracing.cost_cache import cached_costs
 from smart_speed.tracing.cost_measuring import measure_costs
 from smart_speed.tracing.measured_costs import MeasuredCosts, settled
@@ -98,6 +99,7 @@ def default_profile(
     longest = calibration.costs.max_draft_len
     config = EntropyConfig.from_dict(profile.config)
     key = {"engine": verifier.engine, "model": verifier.description, "longest": longest, **ids}
+    key["context_len"] = FAR
     try:
         measured = settled(
             lambda: cached_costs(
@@ -108,7 +110,7 @@ def default_profile(
     except MeasurementError as error:
         say(f"{error} The costs of the profile's own machine are used.")
         return profile
-    fitted = for_costs(calibration, round_costs(measured.costs, longest))
+    fitted = calibration.with_costs(round_costs(measured.costs, longest))
     learned = dict(profile.learned) | {
         "machine": machine_facts(),
         "measured": measured.to_json(),

@@ -28,17 +28,23 @@ _FINER = (0.93, 1.07)
 
 
 def round_costs(costs: CostModel, max_draft_len: int) -> RoundCosts:
-    """Return what rounds cost at the context length that the costs were measured at.
+    """Return what rounds cost at the context length that was measured, and how that grows.
 
     Raises:
         ConfigError: If the verification of drafts that long was not measured.
     """
-    passes = [costs.pass_s(width) for width in range(1, max_draft_len + 2)]
+    widths = range(1, max_draft_len + 2)
+    passes = [costs.pass_s(width) for width in widths]
+    slopes = [costs.pass_context_s(width) for width in widths]
     return RoundCosts(
         plain_s=costs.round_s(0, 0),
         step_s=costs.step_s,
         first_step_extra_s=costs.first_step_extra_s,
         wider_s=tuple(wider - narrower for narrower, wider in pairwise(passes)),
+        context_len=costs.context_len,
+        plain_context_s=slopes[0],
+        step_context_s=costs.drafter_context_s,
+        wider_context_s=tuple(wider - narrower for narrower, wider in pairwise(slopes)),
     )
 
 
@@ -111,25 +117,6 @@ def _with_first_laws(
             )
     shares = counts / counts.sum(axis=1, keepdims=True)
     return replace(model, first_probs=tuple(tuple(row) for row in shares.tolist()))
-
-
-def for_costs(calibration: Calibration, costs: RoundCosts) -> Calibration:
-    """Return a calibration for another machine, whose costs were measured.
-
-    There are no traces to find the rate on, so it is the one that the model of acceptance
-    predicts, corrected by how far that prediction was off where there were.
-    """
-    predicted = achievable_rate(calibration.acceptance, calibration.costs)
-    here = achievable_rate(calibration.acceptance, costs)
-    times = here / predicted
-    begin = calibration.begin_price
-    return replace(
-        calibration,
-        costs=costs,
-        rate=calibration.rate * times,
-        price=calibration.price * times,
-        begin_price=None if begin is None else begin * times,
-    )
 
 
 def calibrated_config(

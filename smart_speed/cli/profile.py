@@ -179,6 +179,13 @@ def _show_costs(profile: Profile) -> None:
         f"a drafted token {step / plain:.3f}",
         markup=False,
     )
+    slopes = costs["verifier_context_s"]
+    if isinstance(slopes, dict) and any(slopes.values()):
+        grown = ", ".join(f"{width} {slope * 1e6:.1f}" for width, slope in slopes.items())
+        console.print(
+            "a further thousand tokens of context add to a pass, in ms, by its width: " + grown,
+            markup=False,
+        )
 
 
 def _show_fit(profile: Profile) -> None:

@@ -1,13 +1,16 @@
 """Stop where another token is expected to cost more than it brings, on this machine.
 
 What design and profile call *calibrated*: how drafts are accepted and what rounds cost were
-measured beforehand; ``draft_value`` says what follows from both. Here it is looked up.
+measured beforehand; ``draft_value`` says what follows from both. Here it is looked up, in tables
+that are solved for each doubling of the context: after long texts passes take longer, wide ones by
+more.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from typing import Any, final
+from functools import cache, cached_property
+from typing import Any, NamedTuple, final
 
 from smart_speed.entropy import LawFacts
 from smart_speed.errors import check_that
@@ -19,7 +22,13 @@ from smart_speed.stopping.acceptance import (
     draft_chances,
 )
 from smart_speed.stopping.base import DraftView
-from smart_speed.stopping.draft_value import NEVER, RoundCosts, Thresholds, best_thresholds
+from smart_speed.stopping.draft_value import (
+    NEVER,
+    RoundCosts,
+    Thresholds,
+    achievable_rate,
+    best_thresholds,
+)
 
 _RATES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4)
 """Multiples of rate and price that online decoding has thresholds for."""
@@ -50,6 +59,23 @@ class Calibration:
         for name in ("rate", "price", "begin_price"):
             value = getattr(self, name)
             check_that(value is None or value > 0, name, "above 0 tokens per second", value)
+
+    def with_costs(self, costs: RoundCosts) -> "Calibration":
+        """Return a calibration for other costs, of another machine or after a longer context.
+
+        There are no traces to find the rate on, so it is the one that the model of acceptance
+        predicts, corrected by how far that prediction was off where there were.
+        """
+        predicted = achievable_rate(self.acceptance, self.costs)
+        times = achievable_rate(self.acceptance, costs) / predicted
+        begin = self.begin_price
+        return replace(
+            self,
+            costs=costs,
+            rate=self.rate * times,
+            price=self.price * times,
+            begin_price=None if begin is None else begin * times,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -93,6 +119,17 @@ class CalibratedState:
     """Online: emitted of late, the latest counting most."""
     seconds: float = 0.0
     """Online: what they took, by the calibrated costs."""
+    octave: int = 0
+    """How often the context is twice as long as that which costs were measured at. The first round
+    takes it for as long."""
+
+
+class _Solved(NamedTuple):
+    """What holds at one length of the context."""
+
+    known: Calibration
+    tables: tuple[Thresholds, ...]
+    """By online decoding's multiples, else one."""
 
 
 @final
@@ -146,15 +183,25 @@ class Calibrated:
         recent = acceptance.recent_after(
             state.recent, accepted_len=accepted_len, draft_len=draft_len
         )
+        octave = self.octave_of(outcome.context_len + outcome.emitted_len)
         if not self.online:
-            return replace(state, recent=recent)
-        seconds = self._known.costs.seconds(len(outcome.entropies_nats), draft_len)
+            return replace(state, recent=recent, octave=octave)
+        costs = self._solved(state.octave).known.costs
+        seconds = costs.seconds(len(outcome.entropies_nats), draft_len)
         return CalibratedState(
             recent=recent,
             shift=state.shift + _SHIFT_RATE * self._surprise(state, outcome),
             tokens=_ONLINE_MEMORY * state.tokens + outcome.emitted_len,
             seconds=_ONLINE_MEMORY * state.seconds + seconds,
+            octave=octave,
         )
+
+    def octave_of(self, context_len: int) -> int:
+        """Return how often a context is twice as long as that which costs were measured at."""
+        costs = self._known.costs
+        if not costs.grow or context_len <= costs.context_len:
+            return 0
+        return round(math.log2(context_len / max(costs.context_len, 1)))
 
     def _surprise(self, state: CalibratedState, outcome: RoundRecord) -> float:
         """Return how many more of the tested tokens were accepted than was to be expected."""
@@ -173,10 +220,17 @@ class Calibrated:
         return given_calibration(self.calibration, "calibrated")
 
     @cached_property
-    def _tables(self) -> tuple[Thresholds, ...]:
+    def _solved(self) -> Callable[[int], _Solved]:
+        """Solve for a length of the context, once for each."""
+        return cache(self._solve)
+
+    def _solve(self, octave: int) -> _Solved:
         known = self._known
+        if octave:
+            further = max(known.costs.context_len, 1) * 2.0**octave
+            known = known.with_costs(known.costs.at(further))
         rates = _RATES if self.online else (1.0,)
-        return tuple(self._thresholds_at(known, each) for each in rates)
+        return _Solved(known, tuple(self._thresholds_at(known, each) for each in rates))
 
     @staticmethod
     def _thresholds_at(known: Calibration, multiple: float) -> Thresholds:
@@ -187,8 +241,9 @@ class Calibrated:
         return priced._replace(gain=begun.gain)
 
     def _thresholds(self, state: CalibratedState) -> Thresholds:
+        known, tables = self._solved(state.octave)
         if not self.online:
-            return self._tables[0]
-        ratio = state.tokens / state.seconds / self._known.rate
+            return tables[0]
+        ratio = state.tokens / state.seconds / known.rate
         nearest = min(range(len(_RATES)), key=lambda at: abs(_RATES[at] - ratio))
-        return self._tables[nearest]
+        return tables[nearest]

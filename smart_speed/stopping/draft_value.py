@@ -13,7 +13,7 @@ survival S, the probability that the whole draft is accepted so far:
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -29,7 +29,7 @@ NEVER = math.inf
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundCosts:
-    """Seconds of whatever a round is made of, at one context length."""
+    """Seconds of whatever a round is made of, at one context length and how they grow from it."""
 
     plain_s: float
     """A round without draft."""
@@ -40,10 +40,21 @@ class RoundCosts:
     wider_s: tuple[float, ...]
     """What the verifier takes more for a first, second … proposed token. It may be negative: wide
     passes use other kernels."""
+    context_len: int | float = 0
+    """Tokens before the round for which that holds."""
+    plain_context_s: float = 0.0
+    """What each further one adds to a round without draft."""
+    step_context_s: float = 0.0
+    """And to a drafter pass."""
+    wider_context_s: tuple[float, ...] = ()
+    """And to each of ``wider_s``, all of them; none given are nothing."""
 
     def __post_init__(self) -> None:
         given = (self.plain_s, self.step_s, self.first_step_extra_s, *self.wider_s)
+        given += (self.plain_context_s, self.step_context_s, *self.wider_context_s)
         check_that(all(map(math.isfinite, given)), "costs", "finite seconds", given)
+        grown, rule = len(self.wider_context_s), f"none, or the {len(self.wider_s)} of wider_s"
+        check_that(grown in (0, len(self.wider_s)), "wider_context_s", rule, grown)
         check_that(self.plain_s > 0, "plain_s", "above 0", self.plain_s)
         check_that(self.step_s >= 0, "step_s", "at least 0", self.step_s)
 
@@ -57,6 +68,25 @@ class RoundCosts:
         extra_s = self.first_step_extra_s if num_passes else 0.0
         return self.plain_s + num_passes * self.step_s + extra_s + sum(self.wider_s[:draft_len])
 
+    @property
+    def grow(self) -> bool:
+        """Whether a longer context makes any difference."""
+        return any((self.plain_context_s, self.step_context_s, *self.wider_context_s))
+
+    def at(self, context_len: int | float) -> "RoundCosts":
+        """Return the costs after a longer context."""
+        further = context_len - self.context_len
+        slopes = self.wider_context_s or (0.0,) * len(self.wider_s)
+        return replace(
+            self,
+            plain_s=self.plain_s + further * self.plain_context_s,
+            step_s=self.step_s + further * self.step_context_s,
+            wider_s=tuple(
+                wider + further * slope for wider, slope in zip(self.wider_s, slopes, strict=True)
+            ),
+            context_len=context_len,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self)
@@ -65,7 +95,9 @@ class RoundCosts:
     def from_json(cls, document: Any) -> "RoundCosts":
         """Read what ``to_json`` wrote; errors are ``ConfigError``."""
         values = checked_fields(cls, document, "Costs of a round")
-        return cls(**(values | {"wider_s": tuple(values["wider_s"])}))
+        for name in ("wider_s", "wider_context_s"):
+            values[name] = tuple(values.get(name, ()))
+        return cls(**values)
 
 
 class Thresholds(NamedTuple):

@@ -148,8 +148,13 @@ class Route:
         mean = state.draft_nats
         for each in outcome.entropies_nats:
             mean = each if mean is None else mean + _MEAN_RATE * (each - mean)
+        context_len = outcome.context_len + outcome.emitted_len
         arms = tuple(
-            replace(own, recent=self._recent(at, own, outcome if at == state.chosen else None))
+            replace(
+                own,
+                recent=self._recent(at, own, outcome if at == state.chosen else None),
+                octave=self._rules[at].octave_of(context_len),
+            )
             for at, own in enumerate(state.arms)
         )
         return replace(state, arms=arms, read=read, draft_nats=mean)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from smart_speed.records import RoundRecord
+from smart_speed.tracing.context_costs import UNKNOWN, ContextCosts
 from smart_speed.tracing.costs import CostModel
 from smart_speed.tracing.measured_costs import Figure
 
@@ -51,7 +52,10 @@ class CostEstimate:
 
 
 def estimate_costs(
-    texts: Sequence[Sequence[RoundRecord]], max_draft_len: int, resolution: float
+    texts: Sequence[Sequence[RoundRecord]],
+    max_draft_len: int,
+    resolution: float,
+    contexts: ContextCosts = UNKNOWN,
 ) -> CostEstimate | None:
     """Work out costs, and what of them is in doubt.
 
@@ -66,6 +70,7 @@ def estimate_costs(
             make a difference.
         max_draft_len: Longest draft; longer ones are left out.
         resolution: As a share.
+        contexts: What a longer context adds.
 
     Returns:
         The estimate, ``None`` if a draft length was seen too seldom.
@@ -75,14 +80,13 @@ def estimate_costs(
         return None
     rng = np.random.default_rng(0)
     context_len = float(np.median(rounds.context_len))
-    by_verifier = _slope(rounds, rounds.verifier_s, rng)
-    by_drafter = _slope(rounds, rounds.drafter_s / np.maximum(rounds.num_passes, 1), rng)
-
     weights = rng.exponential(size=(_RESAMPLES + 1, int(rounds.block.max()) + 1))
     weights[0] = 1
     further = rounds.context_len - context_len
-    of_passes = rounds.midmeans(rounds.verifier_s - further * by_verifier.value, weights)
-    per_pass = further * by_drafter.value * rounds.num_passes
+    slopes = {width: figure.value for width, figure in contexts.verifier_s.items()} or {1: 0.0}
+    by_width = np.interp(rounds.num_passes + 1, list(slopes), list(slopes.values()))
+    of_passes = rounds.midmeans(rounds.verifier_s - further * by_width, weights)
+    per_pass = further * contexts.drafter_s.value * rounds.num_passes
     step, extra = _line(rounds.midmeans(rounds.drafter_s - per_pass, weights)[:, 1:], first=1)
     of_loop, of_tokens = _line(rounds.midmeans(rounds.other_s, weights), first=0)[::-1]
     asking, of_states = _line(rounds.midmeans(rounds.strategy_s, weights), first=0)
@@ -98,8 +102,10 @@ def estimate_costs(
         "round_overhead_s": _figure(of_loop + of_states, number),
         "token_overhead_s": _figure(of_tokens, number),
         "strategy_step_s": _figure(asking, number),
-        "verifier_context_s": by_verifier,
-        "drafter_context_s": by_drafter,
+        "drafter_context_s": contexts.drafter_s,
+    }
+    figures |= {
+        f"verifier_context_s of {width}": figure for width, figure in contexts.verifier_s.items()
     }
     passes = of_passes[0].tolist()
     flattest = _STEEPEST / max(context_len, 1)
@@ -111,8 +117,10 @@ def estimate_costs(
         token_overhead_s=figures["token_overhead_s"].value,
         strategy_step_s=figures["strategy_step_s"].value,
         context_len=context_len,
-        verifier_context_s=min(by_verifier.value, flattest * min(passes)),
-        drafter_context_s=min(by_drafter.value, flattest * figures["drafter_step_s"].value),
+        verifier_context_s={
+            width: min(slope, flattest * passes[width - 1]) for width, slope in slopes.items()
+        },
+        drafter_context_s=min(contexts.drafter_s.value, flattest * figures["drafter_step_s"].value),
     )
     doubts = _doubts(of_passes, step, resolution)
     worst = max(doubts, key=lambda doubt: doubt.spread / doubt.most)
@@ -186,34 +194,6 @@ def _midmeans(
     inside = np.diff(np.clip(ends, low, high), axis=1, prepend=low)
     means: np.ndarray = (inside @ values[order]) / (high - low)[:, 0]
     return means
-
-
-def _slope(rounds: _Rounds, seconds: np.ndarray, rng: np.random.Generator) -> Figure:
-    """Return by how much seconds rise with the context; 0 unless they surely do.
-
-    The median slope of the lines through pairs of rounds of one draft length, half of its
-    contexts apart and weighted by how far that is: Theil's estimate, in linear time.
-    """
-    rises, runs = [], []
-    for context_len, group in zip(
-        rounds.groups(rounds.context_len), rounds.groups(seconds), strict=True
-    ):
-        order, half = np.argsort(context_len, kind="stable"), (len(group) + 1) // 2
-        near, far = order[: len(order) - half], order[half:]
-        runs.append(context_len[far] - context_len[near])
-        rises.append(group[far] - group[near])
-    run, rise = np.concatenate(runs), np.concatenate(rises)
-    run, rise = run[run > 0], rise[run > 0]
-    if not len(run):
-        return Figure(0.0, 0.0, 0.0, 0)
-    slopes = rise / run
-    order = np.argsort(slopes)
-    weights = rng.exponential(size=(_RESAMPLES + 1, len(run)))
-    weights[0] = 1
-    ends = np.cumsum((weights * run)[:, order], axis=1)
-    found = slopes[order][np.argmax(ends >= ends[:, -1:] / 2, axis=1)]
-    figure = _figure(found, 2 * len(run))
-    return figure if figure.low > 0 else figure._replace(value=0.0)
 
 
 def _line(

@@ -24,6 +24,7 @@ from smart_speed.sampling import Sampling
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.stopping.base import DraftView, SendingStrategy, StoppingStrategy
 from smart_speed.tracing.catch_up import measure_catch_up
+from smart_speed.tracing.context_costs import measure_context_costs
 from smart_speed.tracing.cost_estimates import LEAST_SAMPLES, estimate_costs
 from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
 
@@ -58,8 +59,7 @@ def measure_costs(
     Args:
         verifier: Its cache is changed.
         drafter: The same; a model is paired with the verifier.
-        prompts: Texts to write on from, taking turns; at least one. Those of several lengths show
-            what a long context costs.
+        prompts: Texts to write on from, taking turns; at least one.
         max_draft_len: Longest draft, at least 1.
         config: Whose strategy is asked at each token, for its own cost, and whose entropy is
             measured; ``None`` for a strategy that does nothing.
@@ -91,12 +91,16 @@ def measure_costs(
         clock=clock,
     )
     _check_room(verifier, decoder.drafter, prompts, max_draft_len)
+    read = max((encode_prompt(each, verifier) for each in prompts), key=len)
+    contexts = measure_context_costs(
+        verifier, decoder.drafter, read, max_width=max_draft_len + 1, clock=clock
+    )
     start, texts = clock(), list[Sequence[RoundRecord]]()
     for prompt in cycle(prompts):
         rounds = _text_rounds(decoder, prompt, lambda: clock() - start >= most_s)
         texts.append(rounds[WARM_UP_ROUNDS:])
         spent_s = clock() - start
-        found = estimate_costs(texts, max_draft_len, resolution)
+        found = estimate_costs(texts, max_draft_len, resolution, contexts)
         if progress:
             note = f"±{found.worst.spread:.1%} for {found.worst.what}" if found else ""
             progress(int(min(spent_s, most_s)), int(most_s), note)
@@ -108,7 +112,6 @@ def measure_costs(
             f"Costs must be measured on {LEAST_SAMPLES} rounds or more of each draft length, got "
             f"fewer in {spent_s:.0f} s; allow more time, or choose a smaller max_draft_len."
         )
-    read = max((encode_prompt(each, verifier) for each in prompts), key=len)
     catch_up_s = measure_catch_up(decoder.drafter, read, clock)
     measured = MeasuredCosts(
         costs=replace(found.costs, catch_up_s=catch_up_s),

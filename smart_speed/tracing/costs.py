@@ -6,8 +6,8 @@ A round of p drafter passes that proposes d tokens takes
         + p (drafter_step_s + token_overhead_s + strategy_step_s) + (first_step_extra_s if p > 0)
 
 at the context length that the figures were measured at; for each token of context beyond it, a
-verifier pass takes ``verifier_context_s`` more, and a drafter pass ``drafter_context_s``. Costs
-that would fall to nothing at some shorter context are refused, so nothing needs to be cut off
+verifier pass takes ``verifier_context_s(d + 1)`` more, and a drafter pass ``drafter_context_s``.
+Costs that would fall to nothing at some shorter context are refused, so nothing needs to be cut off
 there, and sums over rounds are enough. Figures are measured in ``cost_measuring``. Prefill is not
 in it. A drafter that sat rounds out while others drafted takes ``catch_up_s`` more in its next pass
 for each token that it missed.
@@ -15,9 +15,8 @@ for each token that it missed.
 
 import json
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -51,35 +50,36 @@ class CostModel:
     """What asking the strategy takes, for each drafter pass."""
     context_len: int | float = 0
     """Tokens before the round for which all this holds."""
-    verifier_context_s: float = 0.0
-    """What each further one adds to a verifier pass."""
+    verifier_context_s: Mapping[int, float] = field(default_factory=lambda: {1: 0.0})
+    """What each further one adds to a verifier pass, by its width: at least of width 1. Widths
+    between lie on lines; wider ones take as much more as the widest."""
     drafter_context_s: float = 0.0
     """And to a drafter pass."""
     catch_up_s: float = 0.0
     """What a drafter pass takes more for each token that the drafter missed."""
 
     def __post_init__(self) -> None:
-        check_that(1 in self.verifier_pass_s, "verifier_pass_s", "known for width 1", self._widths)
-        check_that(min(self._widths) >= 1, "verifier_pass_s", "by widths from 1", self._widths)
-        given = {f"verifier_pass_s of {width}": s for width, s in self.verifier_pass_s.items()}
-        given |= {name: getattr(self, name) for name in _SECONDS}
+        given = {name: getattr(self, name) for name in _SECONDS}
+        for name in _BY_WIDTH:
+            by_width: Mapping[int, float] = getattr(self, name)
+            check_that(1 in by_width, name, "known for width 1", sorted(by_width))
+            check_that(min(by_width) >= 1, name, "by widths from 1", sorted(by_width))
+            given |= {f"{name} of {width}": seconds for width, seconds in by_width.items()}
         for name, seconds in given.items():
             rule = "a finite number, at least 0"
             check_that(math.isfinite(seconds) and seconds >= 0, name, rule, seconds)
         for width, seconds in self.verifier_pass_s.items():
             check_that(seconds > 0, f"verifier_pass_s of {width}", "above 0", seconds)
-        for name, pass_s, slope_s in (
-            ("verifier_context_s", min(self.verifier_pass_s.values()), self.verifier_context_s),
-            ("drafter_context_s", self.drafter_step_s, self.drafter_context_s),
-        ):
+        parts = [("drafter_context_s", self.drafter_step_s, self.drafter_context_s)] + [
+            (f"verifier_context_s of {width}", self.pass_s(width), self.pass_context_s(width))
+            for width in sorted({*self.verifier_pass_s, *self.verifier_context_s})
+            if width <= max(self.verifier_pass_s)
+        ]
+        for name, pass_s, slope_s in parts:
             # Also where nothing is left for any other part: then the two are equal.
             rule = f"at most the {pass_s} s of a pass over its {self.context_len} tokens of context"
             holds = slope_s * self.context_len <= pass_s * (1 + 1e-12)
             check_that(holds, name, rule, slope_s)
-
-    @property
-    def _widths(self) -> list[int]:
-        return sorted(self.verifier_pass_s)
 
     @property
     def max_draft_len(self) -> int:
@@ -100,15 +100,14 @@ class CostModel:
         Raises:
             ConfigError: If so wide a pass was not measured.
         """
-        widths = self._widths
-        known = 1 <= width <= widths[-1]
-        check_that(known, "width", f"1 to {widths[-1]}, the widest that was measured", width)
-        above = bisect_left(widths, width)
-        if widths[above] == width:
-            return self.verifier_pass_s[width]
-        low, high = widths[above - 1], widths[above]
-        share = (width - low) / (high - low)
-        return (1 - share) * self.verifier_pass_s[low] + share * self.verifier_pass_s[high]
+        widest = max(self.verifier_pass_s)
+        known = 1 <= width <= widest
+        check_that(known, "width", f"1 to {widest}, the widest that was measured", width)
+        return _between(self.verifier_pass_s, width)
+
+    def pass_context_s(self, width: int) -> float:
+        """Return what each further token of context adds to a verifier pass of a width."""
+        return _between(self.verifier_context_s, min(width, max(self.verifier_context_s)))
 
     def round_s(
         self, num_passes: int, draft_len: int, context_len: int | float | None = None
@@ -122,7 +121,8 @@ class CostModel:
         """
         drafting_s = num_passes * self.step_s + (self.first_step_extra_s if num_passes else 0.0)
         further = 0.0 if context_len is None else context_len - self.context_len
-        context_s = further * (self.verifier_context_s + num_passes * self.drafter_context_s)
+        of_verifier_s, of_drafter_s = self.pass_context_s(draft_len + 1), self.drafter_context_s
+        context_s = further * (of_verifier_s + num_passes * of_drafter_s)
         return self.round_overhead_s + self.pass_s(draft_len + 1) + drafting_s + context_s
 
     def seconds(self, rounds: Iterable[ReplayedRound]) -> float:
@@ -136,21 +136,25 @@ class CostModel:
     def seconds_of(self, counts: RoundCounts) -> Float64[np.ndarray, " policies"]:
         """Return the seconds of each policy whose rounds were counted."""
         lens = np.flatnonzero(counts.by_draft_len.any(axis=0))
-        empty_s = np.array([self.round_s(0, length) for length in lens.tolist()], dtype=np.float64)
+        rounds = counts.by_draft_len[:, lens]
+        further = counts.context_sum[:, lens] - rounds * self.context_len
+        pass_further = counts.pass_context_sum - counts.num_passes * self.context_len
         total: np.ndarray = (
-            counts.by_draft_len[:, lens] @ empty_s
+            rounds @ np.array([self.round_s(0, length) for length in lens.tolist()])
+            + further @ np.array([self.pass_context_s(length + 1) for length in lens.tolist()])
             + counts.num_passes * self.step_s
             + counts.num_drafting * self.first_step_extra_s
-            + (counts.context_sum - counts.num_rounds * self.context_len) * self.verifier_context_s
-            + (counts.pass_context_sum - counts.num_passes * self.context_len)
-            * self.drafter_context_s
+            + pass_further * self.drafter_context_s
         )
         return total
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        by_width = {str(width): self.verifier_pass_s[width] for width in self._widths}
-        return {"schema": SCHEMA, **asdict(self), "verifier_pass_s": by_width}
+        by_width = {
+            name: {str(width): seconds for width, seconds in sorted(getattr(self, name).items())}
+            for name in _BY_WIDTH
+        }
+        return {"schema": SCHEMA, **asdict(self), **by_width}
 
     @classmethod
     def from_json(cls, document: Any) -> "CostModel":
@@ -167,10 +171,13 @@ class CostModel:
         for name in values:
             if name not in _FIELDS:
                 raise unknown_name("cost", name, _FIELDS)
-        by_width = values.get("verifier_pass_s")
-        check_that(isinstance(by_width, Mapping), "verifier_pass_s", "a JSON object", by_width)
+        if isinstance(values.get("verifier_context_s"), int | float):
+            # Older files: as much for every width.
+            values["verifier_context_s"] = {"1": values["verifier_context_s"]}
         try:
-            values["verifier_pass_s"] = {int(key): float(val) for key, val in by_width.items()}  # type: ignore[union-attr]
+            for name in values.keys() & set(_BY_WIDTH):
+                check_that(isinstance(values[name], Mapping), name, "a JSON object", values[name])
+                values[name] = {int(key): float(val) for key, val in values[name].items()}
             return cls(**{key: _number(val) for key, val in values.items()})
         except (TypeError, ValueError) as error:
             if isinstance(error, ConfigError):
@@ -211,12 +218,16 @@ def with_one_verifier(costs: Sequence[CostModel]) -> list[CostModel]:
     widths = sorted(set.intersection(*(set(each.verifier_pass_s) for each in costs)))
     shared: dict[str, Any] = {
         name: math.fsum(getattr(each, name) for each in costs) / len(costs)
-        for name in ("round_overhead_s", "context_len", "verifier_context_s")
+        for name in ("round_overhead_s", "context_len")
     }
-    shared["verifier_pass_s"] = {
-        width: math.fsum(each.verifier_pass_s[width] for each in costs) / len(costs)
-        for width in widths
-    }
+    for name, seconds in (
+        ("verifier_pass_s", CostModel.pass_s),
+        ("verifier_context_s", CostModel.pass_context_s),
+    ):
+        shared[name] = {
+            width: math.fsum(seconds(each, width) for each in costs) / len(costs)
+            for width in widths
+        }
     return [replace(each, **shared) for each in costs]
 
 
@@ -235,9 +246,20 @@ def read_costs(path: Path) -> CostModel:
     return CostModel.from_json(document)
 
 
+def _between(by_width: Mapping[int, float], width: int) -> float:
+    """Return the seconds of a width, on the line between those known on either side."""
+    if width in by_width:
+        return by_width[width]
+    low = max(known for known in by_width if known < width)
+    high = min(known for known in by_width if known > width)
+    share = (width - low) / (high - low)
+    return (1 - share) * by_width[low] + share * by_width[high]
+
+
 def _number(value: Any) -> Any:
     return value if isinstance(value, Mapping) else float(value)
 
 
-_FIELDS = tuple(field.name for field in fields(CostModel))
-_SECONDS = tuple(name for name in _FIELDS if name != "verifier_pass_s")
+_FIELDS = tuple(each.name for each in fields(CostModel))
+_BY_WIDTH = ("verifier_pass_s", "verifier_context_s")
+_SECONDS = tuple(name for name in _FIELDS if name not in _BY_WIDTH)

@@ -105,7 +105,7 @@ def _walk(prepared: PreparedTrace, drafts: _Drafts) -> RoundCounts:
     num_drafting = np.zeros(num_policies, dtype=np.int64)
     width = int(drafts.lens.max(initial=0)) + 1
     by_draft_len = np.zeros((num_policies, width), dtype=np.int64)
-    context_sum = np.zeros(num_policies, dtype=np.int64)
+    context_sum = np.zeros_like(by_draft_len)
     pass_context_sum = np.zeros(num_policies, dtype=np.int64)
     at = np.zeros(num_policies, dtype=np.int64)
     active = np.arange(num_policies)
@@ -116,7 +116,7 @@ def _walk(prepared: PreparedTrace, drafts: _Drafts) -> RoundCounts:
         num_drafting[active] += passes > 0
         by_draft_len[active, lens] += 1
         context_len = prepared.trace.prompt_len + here
-        context_sum[active] += context_len
+        context_sum[active, lens] += context_len
         pass_context_sum[active] += passes * context_len
         at[active] = here + np.minimum(accepted_lens[here], lens) + 1
         active = active[at[active] < end]

@@ -124,6 +124,7 @@ def oracle_choice(options: Sequence[Option], max_draft_len: int) -> Plan:
     texts = {tuple(_text(each.prepared)) for each in options}
     check_that(len(texts) == 1, "options", "drafters of one text", len(texts))
     prices = [_prices(each.costs, max_draft_len) for each in options]
+    slopes = [_slopes(each.costs, max_draft_len) for each in options]
     end = options[0].prepared.output_len
     best: list[_Choice] = [_Choice(0.0, 0, 0, 0)] * (end + 1)
     start = options[0].prepared.trace.prompt_len
@@ -132,13 +133,15 @@ def oracle_choice(options: Sequence[Option], max_draft_len: int) -> Plan:
             (
                 _Choice(
                     price[length]
-                    + _context_s(option.costs, start + position, length)
+                    + (start + position - option.costs.context_len) * slope[length]
                     + best[position + emitted].seconds,
                     number,
                     length,
                     emitted,
                 )
-                for number, (option, price) in enumerate(zip(options, prices, strict=True))
+                for number, (option, price, slope) in enumerate(
+                    zip(options, prices, slopes, strict=True)
+                )
                 for length, emitted in _outcomes(option.prepared, position, max_draft_len)
             ),
             key=lambda choice: choice.seconds,
@@ -181,10 +184,12 @@ def _prices(costs: CostModel, max_draft_len: int) -> list[float]:
     return [costs.round_s(length, length) for length in range(max_draft_len + 1)]
 
 
-def _context_s(costs: CostModel, context_len: int, draft_len: int) -> float:
-    """Return what a round takes more at a context length than at that of the measurement."""
-    further = context_len - costs.context_len
-    return further * (costs.verifier_context_s + draft_len * costs.drafter_context_s)
+def _slopes(costs: CostModel, max_draft_len: int) -> list[float]:
+    """Return what each further token of context adds to a round, by its draft length."""
+    return [
+        costs.pass_context_s(length + 1) + length * costs.drafter_context_s
+        for length in range(max_draft_len + 1)
+    ]
 
 
 def _outcomes(

@@ -251,7 +251,8 @@ class _Replay:
             missed_s = turn.backlog * costs.catch_up_s
             drafter_s = turn.num_passes * step_s + extra_s + missed_s
             strategy_s = turn.num_passes * costs.strategy_step_s
-            verifier_s = costs.pass_s(turn.draft_len + 1) + further * costs.verifier_context_s
+            width = turn.draft_len + 1
+            verifier_s = costs.pass_s(width) + further * costs.pass_context_s(width)
             round_s = costs.seconds([turn])
         facts = self._seen(position, turn.num_passes)
         return RoundRecord(

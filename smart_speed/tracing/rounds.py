@@ -38,8 +38,8 @@ class RoundCounts:
     """Rounds with at least one drafter pass."""
     by_draft_len: Int64[np.ndarray, "policies lens"]
     """Rounds that proposed 0, 1, 2 … tokens."""
-    context_sum: Int64[np.ndarray, " policies"]
-    """Tokens before each round, added up."""
+    context_sum: Int64[np.ndarray, "policies lens"]
+    """Tokens before each of those, added up."""
     pass_context_sum: Int64[np.ndarray, " policies"]
     """Tokens before the round of each drafter pass, added up."""
 
@@ -54,12 +54,15 @@ class RoundCounts:
         """Count the rounds of one policy."""
         columns = np.array([turn[:5] for turn in rounds], dtype=np.int64).reshape(-1, 5)
         context_len, num_passes, draft_len, _, emitted_len = columns.T
+        by_draft_len = np.bincount(draft_len, minlength=1).astype(np.int64)
+        context_sum = np.zeros_like(by_draft_len)
+        np.add.at(context_sum, draft_len, context_len)
         return cls(
             num_tokens=emitted_len.sum(keepdims=True),
             num_passes=num_passes.sum(keepdims=True),
             num_drafting=(num_passes > 0).sum(keepdims=True, dtype=np.int64),
-            by_draft_len=np.bincount(draft_len, minlength=1).astype(np.int64)[None],
-            context_sum=context_len.sum(keepdims=True),
+            by_draft_len=by_draft_len[None],
+            context_sum=context_sum[None],
             pass_context_sum=(context_len * num_passes).sum(keepdims=True),
         )
 
@@ -70,7 +73,7 @@ class RoundCounts:
             num_passes=self.num_passes + other.num_passes,
             num_drafting=self.num_drafting + other.num_drafting,
             by_draft_len=_widened(self.by_draft_len, width) + _widened(other.by_draft_len, width),
-            context_sum=self.context_sum + other.context_sum,
+            context_sum=_widened(self.context_sum, width) + _widened(other.context_sum, width),
             pass_context_sum=self.pass_context_sum + other.pass_context_sum,
         )
 

@@ -12,7 +12,7 @@ from tests.unit.traced import drafter_of, verifier_of
 
 PASS_S = {1: 1.0, 2: 1.05, 3: 1.2, 4: 1.3, 5: 1.7}
 STEP_S = 0.11
-PASS_CONTEXT_S = 0.002
+PASS_CONTEXT_S = {1: 0.001, 2: 0.002, 3: 0.002, 4: 0.002, 5: 0.003}
 STEP_CONTEXT_S = 0.0005
 READING_S = 1e-6
 """Of the clock itself, so that every phase takes some time."""
@@ -47,8 +47,8 @@ class TimedModel:
 
     def feed(self, tokens: Sequence[int], *, last: int) -> Any:
         if len(tokens) in PASS_S:  # else it is a prompt
-            context_len = self._inner.cached_len + 1
-            self._machine.spend(PASS_S[len(tokens)] + PASS_CONTEXT_S * context_len)
+            context_len, width = self._inner.cached_len + 1, len(tokens)
+            self._machine.spend(PASS_S[width] + PASS_CONTEXT_S[width] * context_len)
         return self._inner.feed(tokens, last=last)
 
 

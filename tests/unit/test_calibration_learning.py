@@ -9,7 +9,6 @@ import pytest
 from smart_speed.calibration.fitting import fit_acceptance
 from smart_speed.calibration.learning import (
     calibrated_config,
-    for_costs,
     learn_calibration,
     replayed_rate,
     round_costs,
@@ -116,7 +115,7 @@ def test_where_drafting_hardly_pays_replay_has_the_last_word(step_s: float) -> N
 
 
 def test_costs_of_the_same_machine_change_nothing() -> None:
-    same = for_costs(CALIBRATION, CALIBRATION.costs)
+    same = CALIBRATION.with_costs(CALIBRATION.costs)
     assert (same.rate, same.price) == pytest.approx((CALIBRATION.rate, CALIBRATION.price))
     assert same.acceptance is CALIBRATION.acceptance
 
@@ -129,7 +128,7 @@ def test_a_machine_half_as_fast_decodes_half_as_fast() -> None:
         first_step_extra_s=2 * costs.first_step_extra_s,
         wider_s=tuple(2 * each for each in costs.wider_s),
     )
-    found = for_costs(replace(CALIBRATION, begin_price=0.9), slower)
+    found = replace(CALIBRATION, begin_price=0.9).with_costs(slower)
     assert found.costs is slower
     halves = (CALIBRATION.rate / 2, CALIBRATION.price / 2, 0.45)
     assert (found.rate, found.price, found.begin_price) == pytest.approx(halves, rel=1e-3)
@@ -143,7 +142,7 @@ def test_a_rate_is_corrected_by_how_far_the_prediction_was_off() -> None:
         first_step_extra_s=0.0,
         wider_s=tuple(each / 4 for each in costs.wider_s),
     )
-    found = for_costs(CALIBRATION, wide)
+    found = CALIBRATION.with_costs(wide)
     predicted = achievable_rate(CALIBRATION.acceptance, costs)
     there = achievable_rate(CALIBRATION.acceptance, wide)
     assert there > predicted

@@ -48,15 +48,27 @@ def test_costs_are_those_of_the_machine(machine: Machine, within: float) -> None
     costs = found.costs
     for width, seconds in PASS_S.items():
         for context_len in (20, 150):
-            expected = seconds + PASS_CONTEXT_S * context_len
-            had = costs.pass_s(width) + PASS_CONTEXT_S * (context_len - costs.context_len)
-            assert had == pytest.approx(expected, rel=within)
+            expected = seconds + PASS_CONTEXT_S[width] * context_len
+            further = costs.pass_context_s(width) * (context_len - costs.context_len)
+            assert costs.pass_s(width) + further == pytest.approx(expected, rel=within)
     step_s = STEP_S + STEP_CONTEXT_S * costs.context_len
     assert costs.drafter_step_s == pytest.approx(step_s, rel=2 * within)
-    assert costs.verifier_context_s == pytest.approx(PASS_CONTEXT_S, abs=2e-4)
+    for width, slope_s in PASS_CONTEXT_S.items():
+        assert costs.pass_context_s(width) == pytest.approx(slope_s, abs=2e-4)
     assert costs.drafter_context_s == pytest.approx(STEP_CONTEXT_S, abs=1e-4)
     assert costs.round_overhead_s < 1e-4
     assert found.spread < 0.1
+
+
+def test_without_room_for_a_long_context_none_is_measured() -> None:
+    """The short prompt, repeated, is the long one; a prompt that is long itself is not."""
+    machine = Machine()
+    verifier, drafter = timed_pair(machine)
+    long = [[0, 1, 2, 3, 4, 3] * 100]
+    found = measure_costs(verifier, drafter, long, max_draft_len=LONGEST, most_s=1e5, clock=machine)
+    assert found.costs.verifier_context_s == {1: 0.0}
+    assert found.costs.drafter_context_s == 0
+    assert not any(name.startswith("verifier_context_s") for name in found.figures)
 
 
 def test_intervals_hold_the_truth() -> None:
@@ -66,7 +78,7 @@ def test_intervals_hold_the_truth() -> None:
         found = measured(Machine(noise=0.05, seed=seed))
         for width, seconds in PASS_S.items():
             figure = found.figures[f"verifier_pass_s of {width}"]
-            truth = seconds + PASS_CONTEXT_S * found.costs.context_len
+            truth = seconds + PASS_CONTEXT_S[width] * found.costs.context_len
             inside.append(figure.low <= truth <= figure.high)
     assert sum(inside) >= 24
 

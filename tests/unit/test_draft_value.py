@@ -15,7 +15,7 @@ from smart_speed.stopping.draft_value import (
     achievable_rate,
     best_thresholds,
 )
-from tests.calibrations import ACCEPTANCE, COSTS
+from tests.calibrations import ACCEPTANCE, COSTS, GROWING
 
 SHORT = dataclasses.replace(COSTS, wider_s=COSTS.wider_s[:4])
 STEEP = RoundCosts(plain_s=1.0, step_s=0.3, first_step_extra_s=0.1, wider_s=(0.5, 0.0, 0.4, -0.1))
@@ -105,6 +105,8 @@ def test_cheaper_rounds_are_faster() -> None:
         ("plain_s", 0.0, "above 0"),
         ("step_s", -1.0, "at least 0"),
         ("wider_s", (float("nan"),), "finite seconds"),
+        ("plain_context_s", float("inf"), "finite seconds"),
+        ("wider_context_s", (0.1,), "none, or the 8 of wider_s"),
     ],
 )
 def test_costs_that_cannot_be_are_refused(field: str, wrong: Any, rule: str) -> None:
@@ -112,7 +114,20 @@ def test_costs_that_cannot_be_are_refused(field: str, wrong: Any, rule: str) -> 
         dataclasses.replace(COSTS, **{field: wrong})
 
 
+def test_after_a_longer_context_every_part_takes_longer() -> None:
+    costs = GROWING.costs
+    further = costs.at(24)
+    assert further.seconds(0, 0) == pytest.approx(1.0 + 20 * 0.05)
+    parts = 20 * (0.05 + 3 * 0.01 + 2 * 0.02)
+    assert further.seconds(3, 2) == pytest.approx(costs.seconds(3, 2) + parts)
+    assert further.at(4).seconds(3, 2) == pytest.approx(costs.seconds(3, 2))
+    assert costs.grow
+    assert not COSTS.grow
+    assert COSTS.at(1000).seconds(3, 2) == COSTS.seconds(3, 2)
+
+
 def test_costs_survive_json() -> None:
-    assert RoundCosts.from_json(COSTS.to_json()) == COSTS
+    for costs in (COSTS, GROWING.costs):
+        assert RoundCosts.from_json(costs.to_json()) == costs
     assert COSTS.seconds(0, 0) == COSTS.plain_s
     assert COSTS.seconds(3, 2) == pytest.approx(1.0 + 0.36 + 0.03 + 0.35)

@@ -12,7 +12,7 @@ from smart_speed.records import RoundRecord
 from smart_speed.stopping.base import DraftView, SendingStrategy
 from smart_speed.stopping.calibrated import Calibrated, CalibratedState, Calibration
 from smart_speed.stopping.draft_value import best_thresholds
-from tests.calibrations import ACCEPTANCE, CALIBRATION, COSTS
+from tests.calibrations import ACCEPTANCE, CALIBRATION, COSTS, GROWING
 
 STRATEGY = Calibrated(calibration=CALIBRATION)
 ONLINE = Calibrated(calibration=CALIBRATION, online=True)
@@ -86,6 +86,41 @@ def test_offline_nothing_but_recent_acceptance_is_remembered(outcome: Outcome) -
     after = STRATEGY.after_round(before, outcome(drafted=3, accepted=3))
     assert after == dataclasses.replace(before, recent=after.recent)
     assert after.recent > before.recent
+
+
+def test_after_long_texts_the_tables_are_those_of_their_costs(outcome: Outcome) -> None:
+    """Catches: costs of a short context used after a long one, a price that is not scaled."""
+    strategy = Calibrated(calibration=GROWING)
+    state = strategy.initial_state()
+    assert strategy.octave_of(5) == 0
+    long = dataclasses.replace(outcome(drafted=1, accepted=0), context_len=31)
+    after = strategy.after_round(state, long)
+    assert after.octave == strategy.octave_of(32) == 3
+    here = GROWING.with_costs(GROWING.costs.at(32))
+    assert here.rate < GROWING.rate
+    plain = Calibrated(calibration=here)
+    laws = [LawFacts(0.8, at / 40) for at in range(1, 40)]
+    for law in laws:
+        draft = drafted(law)
+        assert strategy.reason_to_stop(draft, after) == plain.reason_to_stop(draft, after)
+        assert strategy.reason_to_send(draft, after) == plain.reason_to_send(draft, after)
+    assert Calibrated(calibration=CALIBRATION).after_round(state, long).octave == 0
+
+
+def test_where_wide_passes_grow_dear_drafts_grow_short(outcome: Outcome) -> None:
+    dear = dataclasses.replace(GROWING.costs, plain_context_s=0.0, wider_context_s=(0.3,) * 8)
+    strategy = Calibrated(calibration=dataclasses.replace(GROWING, costs=dear))
+    state = strategy.initial_state()
+    assert strategy.max_len(state) > 0
+    long = dataclasses.replace(outcome(drafted=0, accepted=0), context_len=64)
+    assert strategy.max_len(dataclasses.replace(strategy.after_round(state, long), recent=1.0)) == 0
+
+
+def test_online_seconds_are_those_of_the_context(outcome: Outcome) -> None:
+    strategy = Calibrated(calibration=GROWING, online=True)
+    state = dataclasses.replace(strategy.initial_state(), octave=3, tokens=0.0, seconds=0.0)
+    after = strategy.after_round(state, outcome(drafted=2, accepted=2))
+    assert after.seconds == pytest.approx(GROWING.costs.at(32).seconds(2, 2))
 
 
 def test_online_scores_follow_surprises(outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ from smart_speed.records import RoundRecord
 from smart_speed.stopping.base import BeforeRound, ChoosingStrategy
 from smart_speed.stopping.route import Route, RouteState
 from smart_speed.stopping.routing import FEATURES, Routing, features_of
-from tests.calibrations import CALIBRATION, routing_of
+from tests.calibrations import CALIBRATION, GROWING, routing_of
 
 TWO = routing_of("nano", "ngram")
 
@@ -87,6 +87,15 @@ def test_what_a_drafter_missed_speaks_against_it() -> None:
     assert route.chosen(route.choose(far, before(30))) == 1
     near = replace(state, read=(25, 29))
     assert route.chosen(route.choose(near, before(30))) == 0
+
+
+def test_every_drafter_knows_how_long_the_text_has_become() -> None:
+    known = flat(0.5, 0.4)
+    arms = tuple(replace(each, calibration=GROWING) for each in known.arms)
+    route = Route(routing=replace(known, arms=arms))
+    state = route.choose(route.initial_state(), before())
+    state = route.after_round(state, outcome(31, passes=2, draft=2, kept=0))
+    assert [each.octave for each in state.arms] == [3, 3]
 
 
 def test_an_unchosen_drafter_drifts_back_to_where_it_began() -> None:

@@ -40,11 +40,15 @@ def test_rounds_take_what_their_parts_take() -> None:
 
 def test_longer_contexts_take_longer() -> None:
     further = dataclasses.replace(
-        COSTS, context_len=5, verifier_context_s=0.001, drafter_context_s=0.0002
+        COSTS,
+        context_len=5,
+        verifier_context_s={1: 0.001, 5: 0.003},
+        drafter_context_s=0.0002,
     )
     assert further.round_s(3, 2) == COSTS.round_s(3, 2)
-    assert further.round_s(3, 2, 9) == pytest.approx(COSTS.round_s(3, 2) + 4 * (0.001 + 0.0006))
+    assert further.round_s(3, 2, 9) == pytest.approx(COSTS.round_s(3, 2) + 4 * (0.002 + 0.0006))
     assert further.round_s(0, 0, 4) == pytest.approx(COSTS.round_s(0, 0) - 0.001)
+    assert further.pass_context_s(8) == 0.003
     mixed = [each._replace(context_len=3 * at) for at, each in enumerate(ROUNDS)]
     by_count = further.seconds_of(RoundCounts.of(mixed) + RoundCounts.of(ROUNDS))
     assert by_count.tolist() == pytest.approx([further.seconds([*mixed, *ROUNDS])])

@@ -19,7 +19,7 @@ from smart_speed.tracing.record import TraceRecorder
 from smart_speed.tracing.replay import replay
 from smart_speed.tracing.rounds import RoundCounts
 from smart_speed.tracing.traces import Trace
-from tests.calibrations import CALIBRATION
+from tests.calibrations import GROWING
 from tests.unit.traced import costs_of, drafter_of, verifier_of
 
 LENGTH = 12
@@ -31,7 +31,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "absolute": {"theta_abs": 1.4, "max_draft_len": 5},
     "adaptive": {"warmup": 2, "z": 0.2, "max_draft_len": 4},
     "heuristic": {"start_len": 2, "max_draft_len": 5},
-    "calibrated": {"calibration": CALIBRATION, "max_draft_len": 5},
+    "calibrated": {"calibration": GROWING, "max_draft_len": 5},
 }
 TRIED = [
     *((strategy, "model") for strategy in CONFIGS),
