@@ -29,6 +29,8 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _KEEPS_ALL = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 """Layers whose keys and values can all be kept, so that a rollback only has to drop the last."""
 
+_SHORT_LEN = 32
+
 _UNBOUNDED_CONTEXT_LEN = 4096
 """Context of a model that names no limit, unless more is asked for."""
 
@@ -64,12 +66,16 @@ class HfModel(CachedTokens):
     def feed(self, tokens: Sequence[int], *, last: int) -> Float[Any, "last vocab"]:
         check_feed(tokens, last, self.cached_len, self.context_len)
         device = self.network.device
-        # To keep 0 rows means to keep all.
-        wanted = {"logits_to_keep": max(last, 1)} if self._keeps_rows else {}
+        end = len(tokens)
+        extra = min(_usual_len(end) - end, self.context_len - self.cached_len - end)
+        read = [*tokens, *[tokens[-1]] * extra]
+        num_rows = max(last, 1)  # to keep 0 means to keep all
+        kept = torch.arange(end - num_rows, end, device=device) if extra else num_rows
+        wanted = {"logits_to_keep": kept} if self._keeps_rows else {}
         try:
             with torch.inference_mode():
                 logits: torch.Tensor = self.network(
-                    input_ids=torch.tensor([tokens], device=device),
+                    input_ids=torch.tensor([read], device=device),
                     past_key_values=self._cache,
                     use_cache=True,
                     **wanted,
@@ -79,17 +85,20 @@ class HfModel(CachedTokens):
             self.rollback(0)
             raise
         self._tokens.extend(tokens)
-        if self._cache.get_seq_length() != self.cached_len:
+        if self._cache.get_seq_length() != self.cached_len + extra:
             raise ModelError(
                 "A model must cache every token it reads, "
                 f"got {self.network.config.model_type!r}, which does not."
             )
-        logits = logits[logits.shape[0] - last :]
+        if extra:
+            self._cache.crop(-extra)
+        end = num_rows if self._keeps_rows else end
+        logits = logits[end - last : end]
         if device.type == "cpu":
             # The same memory seen by NumPy, whose argmax is ten times as fast as torch's on a
             # CPU; bfloat16, which NumPy does not know, is widened.
-            rows: np.ndarray = logits.float().numpy()
-            return rows
+            seen: np.ndarray = logits.float().numpy()
+            return seen
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return logits
@@ -102,6 +111,16 @@ class HfModel(CachedTokens):
             # Negative: tokens to remove. What 0 or a length mean depends on the version.
             self._cache.crop(to_len - self.cached_len)
         del self._tokens[to_len:]
+
+
+def _usual_len(length: int) -> int:
+    """Return how many tokens a pass reads that was asked to read so many, those to forget included.
+
+    Kernels keep memory for every length that they have seen, up to 3 MB each. So only short passes,
+    which decoding is made of, are as long as asked; at most every eighth token is read for nothing.
+    """
+    step = max(_SHORT_LEN, 1 << max(length.bit_length() - 4, 0))
+    return length if length <= _SHORT_LEN else -(-length // step) * step
 
 
 def check_kind(config: PretrainedConfig) -> None:

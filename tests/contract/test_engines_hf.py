@@ -79,15 +79,42 @@ def test_head_scores_no_more_rows_than_are_wanted() -> None:
     assert scored == [3, 1, 1]
 
 
-def test_model_that_cannot_choose_rows_is_sliced() -> None:
-    network = build("Llama")
+def cannot_choose_rows(network: Any) -> Any:
     whole = network.forward
 
     def forward(input_ids: Any, past_key_values: Any, use_cache: bool) -> Any:
         return whole(input_ids=input_ids, past_key_values=past_key_values, use_cache=use_cache)
 
     network.forward = forward
+    return network
+
+
+def test_model_that_cannot_choose_rows_is_sliced() -> None:
+    network = cannot_choose_rows(build("Llama"))
     check_cached_model(lambda: hf.HfModel(network), TEXT)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "sliced"])
+def test_long_passes_are_of_few_lengths_and_keep_what_was_asked(kind: str) -> None:
+    """Catches: tokens read for nothing that are kept, or whose rows are handed over."""
+    network = cannot_choose_rows(build("Llama")) if kind == "sliced" else build(kind)
+    lengths: set[int] = set()
+    embedding = network.get_input_embeddings()
+    embedding.register_forward_hook(lambda *args: lengths.add(args[1][0].shape[-1]))
+    text = [TEXT[at % len(TEXT)] for at in range(60)]
+    model = hf.HfModel(network, context_len=58)
+    model.feed(text[:1], last=0)
+    alone = np.stack([model.feed([token], last=1)[0].copy() for token in text[1:57]])
+    lengths.clear()
+    for end in range(34, 58):
+        model.rollback(1)
+        rows = model.feed(text[1:end], last=2)
+        np.testing.assert_allclose(rows, alone[end - 3 : end - 1], atol=1e-4)
+        assert model.cached_tokens == text[:end]
+        after = model.feed(text[end : end + 1], last=1)
+        if end < 57:
+            np.testing.assert_allclose(after[0], alone[end - 1], atol=1e-4)
+    assert lengths == {1, 57}  # 64 if there were room
 
 
 def test_crop_is_told_how_many_tokens_to_remove(monkeypatch: pytest.MonkeyPatch) -> None:
