@@ -26,7 +26,7 @@ from smart_speed.engines.llama_log import quiet
 from smart_speed.engines.llama_tokenizer import LlamaTokenizer, metadata
 from smart_speed.errors import ModelError, RollbackError, check_that
 
-_BATCH_LEN = 512
+_BATCH_LEN = 256
 """Most tokens of one pass; longer feeds take several."""
 _DEFAULT_CONTEXT_LEN = 4096
 """Where none is asked for: the cache is allocated at once, and few models are used to their end."""
@@ -60,6 +60,8 @@ class LlamaModel(CachedTokens):
         params.n_ctx = context_len
         params.n_batch = params.n_ubatch = min(_BATCH_LEN, context_len)
         params.n_threads = params.n_threads_batch = threads
+        if not _flash_attention():
+            params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.swa_full = True  # a sliding window that drops old tokens could not roll back
         self._context = llama_cpp.llama_init_from_model(model, params)
         if not self._context:
@@ -144,6 +146,7 @@ def load(path: str, *, threads: int | None = None, context_len: int | None = Non
         rule = f"1 to {trained}, which the model was trained for"
         check_that(1 <= context_len <= trained, "context_len", rule, context_len)
     threads = threads or usable_cores()
+    attention = "" if _flash_attention() else ", flash attention off"
     cached = LlamaModel(
         model, context_len=context_len or min(trained, _DEFAULT_CONTEXT_LEN), threads=threads
     )
@@ -152,8 +155,14 @@ def load(path: str, *, threads: int | None = None, context_len: int | None = Non
         tokenizer=LlamaTokenizer(model),
         engine="llama_cpp",
         path=path,
-        description=f"{_describe(model)}, {threads} threads",
+        description=f"{_describe(model)}, {threads} threads{attention}",
     )
+
+
+def _flash_attention() -> bool:
+    """Return whether it is worth while. On a processor it goes through the context once for every
+    query of every head, and wide passes are what verification is made of."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
 
 
 def check_gguf(path: Path) -> None:

@@ -304,7 +304,7 @@ def test_context_len_is_what_was_asked_for(tiny_file: Path, tmp_path: Path) -> N
 def test_loading_is_silent(tiny_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model = engine.load(str(tiny_file), threads=1)
     assert model.description.startswith("tiny: llama")
-    assert model.description.endswith(" all F32, 0 MB, 1 threads")
+    assert model.description.endswith(" all F32, 0 MB, 1 threads, flash attention off")
     model.model.feed(TEXT, last=1)
     assert capfd.readouterr() == ("", "")
 
