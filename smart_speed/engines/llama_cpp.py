@@ -160,8 +160,11 @@ def load(path: str, *, threads: int | None = None, context_len: int | None = Non
 
 
 def _flash_attention() -> bool:
-    """Return whether it is worth while. On a processor it goes through the context once for every
-    query of every head, and wide passes are what verification is made of."""
+    """Return whether it is worth while.
+
+    On a processor it goes through the context once for every query of every head, and passes of
+    several tokens are what verification is made of.
+    """
     return bool(llama_cpp.llama_supports_gpu_offload())
 
 
