@@ -6,6 +6,7 @@ but Python.
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -115,6 +116,8 @@ def _done(peer: Peer, request: dict[str, Any]) -> dict[str, Any]:
 
 def main(peer: Peer) -> None:
     """Serve on this process's stdin and stdout; whatever else is printed goes to stderr."""
+    # Told to end, it leaves as usual, so that what it has started goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
         serve(peer, sys.stdin, out)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -85,6 +87,30 @@ def test_silence_is_not_waited_for(start: Any) -> None:
 def test_what_cannot_be_started_is_a_peer_that_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(PeerError, match="'no-such-program' cannot be started"):
         WorkerProcess(["no-such-program"], log=tmp_path / "log")
+
+
+def test_a_worker_that_is_told_to_end_takes_along_what_it_started(tmp_path: Path) -> None:
+    """As `llama-server` is: else one goes on for every run that was killed with its workers."""
+    script = (
+        "import atexit, pathlib, sys; from benchmarks.peers.serving import main; "
+        f"atexit.register(pathlib.Path({str(tmp_path / 'left')!r}).touch); main(None)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write('{"do": "dance"}\n')
+    process.stdin.flush()
+    assert "do must be load or answer" in process.stdout.readline()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert (tmp_path / "left").exists()
 
 
 def test_serving_tells_first_lines_of_errors_and_unknown_requests() -> None:
