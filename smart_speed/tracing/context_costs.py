@@ -18,8 +18,10 @@ from smart_speed.tracing.measured_costs import Figure
 
 FAR = 2048
 """Tokens of the long context, if models have room for them."""
+_LEAST = 512
+"""Of it, for what it adds to be told from chance."""
 _APART = 4
-"""Times as long as the short one that it is at least; else nothing is measured."""
+"""Times as long as the short one that it is at least."""
 _WIDTHS = (1, 2, 3, 4, 6, 8, 12)
 """Of verifier passes, besides the widest: kernels change early, if at all."""
 _REPEATS = 6
@@ -54,16 +56,16 @@ def measure_context_costs(
     Args:
         verifier: Its cache is changed.
         drafter: The same.
-        text: The short context; repeated, it is the long one.
+        text: Its beginning is the short context; over and over, it is the long one.
         max_width: Tokens of the widest verifier pass.
         clock: Returns seconds.
 
     Returns:
-        What was found, with 95 % intervals; ``UNKNOWN`` if the long context would not be long.
+        What was found, with 95 % intervals; ``UNKNOWN`` without room for a long context.
     """
     limits = (FAR, verifier.model.context_len - max_width, drafter.context_len or FAR)
-    near, far = list(text), list(islice(cycle(text), min(limits)))
-    if len(near) <= _UNREAD or len(far) < _APART * len(near):
+    near, far = list(text[: min(limits) // _APART]), list(islice(cycle(text), min(limits)))
+    if len(near) <= _UNREAD or len(far) < _LEAST:
         return UNKNOWN
     widths = sorted({width for width in _WIDTHS if width < max_width} | {max_width})
     blocks = []

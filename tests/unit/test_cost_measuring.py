@@ -7,6 +7,7 @@ import pytest
 from smart_speed.config import EntropyConfig
 from smart_speed.errors import ConfigError, MeasurementError
 from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
+from smart_speed.tracing.context_costs import UNKNOWN, measure_context_costs
 from smart_speed.tracing.cost_measuring import measure_costs
 from smart_speed.tracing.measured_costs import MeasuredCosts, RoughCostsError
 from smart_speed.tracing.prepared import PreparedTrace
@@ -61,14 +62,20 @@ def test_costs_are_those_of_the_machine(machine: Machine, within: float) -> None
 
 
 def test_without_room_for_a_long_context_none_is_measured() -> None:
-    """The short prompt, repeated, is the long one; a prompt that is long itself is not."""
+    machine = Machine()
+    verifier, _ = timed_pair(machine)
+    short = drafter_of("short", 1)
+    found = measure_context_costs(verifier, short, [2] * 500, max_width=5, clock=machine)
+    assert found == UNKNOWN
+
+
+def test_of_a_long_prompt_the_beginning_is_the_short_context() -> None:
     machine = Machine()
     verifier, drafter = timed_pair(machine)
-    long = [[0, 1, 2, 3, 4, 3] * 100]
-    found = measure_costs(verifier, drafter, long, max_draft_len=LONGEST, most_s=1e5, clock=machine)
-    assert found.costs.verifier_context_s == {1: 0.0}
-    assert found.costs.drafter_context_s == 0
-    assert not any(name.startswith("verifier_context_s") for name in found.figures)
+    found = measure_context_costs(verifier, drafter, [2] * 1500, max_width=5, clock=machine)
+    for width, slope_s in PASS_CONTEXT_S.items():
+        assert found.verifier_s[width].value == pytest.approx(slope_s, rel=0.01)
+    assert found.drafter_s.value == pytest.approx(STEP_CONTEXT_S, rel=0.01)
 
 
 def test_intervals_hold_the_truth() -> None:
