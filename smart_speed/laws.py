@@ -21,6 +21,9 @@ Array = Any
 """A NumPy array, or a tensor of any library that ``array_api_compat`` knows."""
 
 
+_BLOCK_LEN = 256
+
+
 def wide(x: Array) -> Array:
     """Return ``x`` in float32, or as it is in float64: half precision sums too coarsely."""
     xp = array_api_compat.array_namespace(x)
@@ -109,16 +112,14 @@ class Law:
         about, this law itself.
         """
         xp = array_api_compat.array_namespace(self.probs)
-        rest = self.probs * scale - self._aligned(draft)
-        rest = xp.where(rest > 0, rest, xp.zeros_like(rest))
+        rest = xp.clip(self.probs * scale - self._aligned(draft), 0)
         total = xp.sum(rest)
         return Law(rest / total, self.ids) if float(total) > 0 else self
 
     def excess_over(self, draft: "Law", scale: float = 1.0) -> float:
         """Return the mass of the positive part of ``scale * self - draft``."""
         xp = array_api_compat.array_namespace(self.probs)
-        rest = self.probs * scale - self._aligned(draft)
-        return float(xp.sum(xp.where(rest > 0, rest, xp.zeros_like(rest))))
+        return float(xp.sum(xp.clip(self.probs * scale - self._aligned(draft), 0)))
 
 
 @np.errstate(invalid="ignore")
@@ -182,12 +183,37 @@ class SeededChance:
         return probability >= 1 or bool(self._generator.random() < probability)
 
     def draw(self, law: Law) -> int:
-        """Return a token by inverting the cumulated law at one uniform number."""
+        """Return a token by inverting the cumulated law at one uniform number.
+
+        First of blocks, then within one: to cumulate a whole vocabulary takes longer than all
+        else of a draw.
+        """
         if law.probs.shape[0] == 1:
             return Scores(law.probs, law.ids).token_at(0)
         xp = array_api_compat.array_namespace(law.probs)
-        cumulated = xp.cumulative_sum(law.probs, dtype=xp.float64)
-        # Scaled by what the rounded probabilities really sum to, so that no draw falls off the end.
-        target = self._generator.random() * cumulated[-1]
-        index = int(xp.searchsorted(cumulated, target, side="right"))
-        return Scores(law.probs, law.ids).token_at(min(index, law.probs.shape[0] - 1))
+        size = law.probs.shape[0]
+        whole = size - size % _BLOCK_LEN
+        blocks = xp.sum(xp.reshape(law.probs[:whole], (size // _BLOCK_LEN, _BLOCK_LEN)), axis=1)
+        if whole < size:
+            blocks = xp.concat([blocks, xp.sum(law.probs[whole:], keepdims=True)])
+        block, share = _inverted(blocks, self._generator.random())
+        start = block * _BLOCK_LEN
+        index, _ = _inverted(law.probs[start : start + _BLOCK_LEN], share)
+        return Scores(law.probs, law.ids).token_at(start + index)
+
+
+def _inverted(weights: Float[Array, " entries"], share: float) -> tuple[int, float]:
+    """Return in which entry a share of the sum of all lies, and at which share of that entry.
+
+    The sum is what the rounded weights really come to. A share that is rounded up to all of it
+    lies in the last entry that weighs anything.
+    """
+    xp = array_api_compat.array_namespace(weights)
+    ends = xp.cumulative_sum(weights, dtype=xp.float64)
+    target = share * ends[-1]
+    index = int(xp.searchsorted(ends, target, side="right"))
+    if index == weights.shape[0]:
+        index = int(xp.searchsorted(ends, ends[-1], side="left"))
+    start = float(ends[index - 1]) if index else 0.0
+    width = float(ends[index]) - start
+    return index, (float(target) - start) / width if width > 0 else 0.0

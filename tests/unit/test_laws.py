@@ -155,6 +155,39 @@ def test_a_draw_never_returns_an_impossible_token(
         assert all(law.prob_of(chance.draw(law)) > 0 for _ in uniforms)
 
 
+def test_a_draw_from_many_tokens_inverts_the_same_law(
+    chance_of: Callable[..., SeededChance], to_array: ToArray, generator: np.random.Generator
+) -> None:
+    """Blocks change nothing: a whole number of them, one token more, or hardly one."""
+    for size in (512, 513, 300):
+        probs = generator.dirichlet(np.full(size, 0.1))
+        uniforms = generator.random(100)
+        expected = np.searchsorted(np.cumsum(probs) / probs.sum(), uniforms, side="right")
+        chance = chance_of(*uniforms.tolist())
+        law = Law(to_array(probs))
+        assert [chance.draw(law) for _ in uniforms] == expected.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_draw_at_the_end_of_a_block_is_of_a_possible_token(
+    dtype: str,
+    chance_of: Callable[..., SeededChance],
+    to_array: ToArray,
+    generator: np.random.Generator,
+) -> None:
+    for _ in range(50):
+        probs = generator.dirichlet(np.ones(700)).astype(dtype)
+        probs[200:300] = 0
+        probs[500:520] = 0
+        probs[650:] = 0
+        ends = np.cumsum(probs, dtype=np.float64)[[199, 255, 499, 511, 649]]
+        ends /= np.sum(probs, dtype=np.float64)
+        uniforms = [float(each) for end in ends for each in (np.nextafter(end, 0), min(end, 1.0))]
+        uniforms = [min(each, LAST_UNIFORM) for each in uniforms]
+        law, chance = Law(to_array(probs)), chance_of(*uniforms)
+        assert all(law.prob_of(chance.draw(law)) > 0 for _ in uniforms)
+
+
 def test_a_flip_compares_with_one_uniform_number(chance_of: Callable[..., SeededChance]) -> None:
     assert [chance_of(u).flip(0.25) for u in (0.0, 0.2, 0.25, LAST_UNIFORM)] == [
         True,
