@@ -30,6 +30,7 @@ _KEEPS_ALL = frozenset({"full_attention", "sliding_attention", "chunked_attentio
 """Layers whose keys and values can all be kept, so that a rollback only has to drop the last."""
 
 _SHORT_LEN = 32
+"""Tokens of a pass that is as long as asked; a longer one is as long as few others."""
 
 _UNBOUNDED_CONTEXT_LEN = 4096
 """Context of a model that names no limit, unless more is asked for."""
@@ -97,8 +98,8 @@ class HfModel(CachedTokens):
         if device.type == "cpu":
             # The same memory seen by NumPy, whose argmax is ten times as fast as torch's on a
             # CPU; bfloat16, which NumPy does not know, is widened.
-            seen: np.ndarray = logits.float().numpy()
-            return seen
+            rows: np.ndarray = logits.float().numpy()
+            return rows
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return logits
@@ -117,7 +118,8 @@ def _usual_len(length: int) -> int:
     """Return how many tokens a pass reads that was asked to read so many, those to forget included.
 
     Kernels keep memory for every length that they have seen, up to 3 MB each. So only short passes,
-    which decoding is made of, are as long as asked; at most every eighth token is read for nothing.
+    which decoding is made of, are as long as asked; of others up to 31 tokens are read for nothing,
+    of those of more than 256 up to every eighth.
     """
     step = max(_SHORT_LEN, 1 << max(length.bit_length() - 4, 0))
     return length if length <= _SHORT_LEN else -(-length // step) * step
