@@ -10,6 +10,7 @@ from smart_speed.cli.figures import interval, number, plain_table
 from smart_speed.errors import ConfigError, check_that
 from smart_speed.profiles import Profile, read_profile
 from smart_speed.stopping.routing import Routing
+from smart_speed.tracing.costs import CostModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -179,8 +180,8 @@ def _show_costs(profile: Profile) -> None:
         f"a drafted token {step / plain:.3f}",
         markup=False,
     )
-    slopes = costs["verifier_context_s"]
-    if isinstance(slopes, dict) and any(slopes.values()):
+    slopes = CostModel.from_json(costs).verifier_context_s
+    if any(slopes.values()):
         grown = ", ".join(f"{width} {slope * 1e6:.1f}" for width, slope in slopes.items())
         console.print(
             "a further thousand tokens of context add to a pass, in ms, by its width: " + grown,

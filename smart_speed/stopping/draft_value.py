@@ -14,6 +14,7 @@ survival S, the probability that the whole draft is accepted so far:
 
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -144,10 +145,14 @@ def best_thresholds(model: AcceptanceModel, costs: RoundCosts, rate: float) -> T
     return Thresholds(tuple(proposing), tuple(going_on[1:]), tuple(first.tolist()))
 
 
+@lru_cache(maxsize=64)
 def achievable_rate(
     model: AcceptanceModel, costs: RoundCosts, kinds: tuple[float, ...] | None = None
 ) -> float:
     """Return the tokens per second of the best policy, if texts are as the model says.
+
+    Solving takes as long as some passes and every doubling of a context asks again, while decoding;
+    so what was solved is kept.
 
     Args:
         model: What drafts are like.

@@ -65,7 +65,8 @@ def measure_costs(
             measured; ``None`` for a strategy that does nothing.
         resolution: How well costs must be known, as a share. It is the least difference between
             two policies that can be told from these costs.
-        least_s: Seconds to measure in any case.
+        least_s: Seconds to measure in any case, once it is known what a longer context adds, which
+            takes some seconds more.
         most_s: And at most.
         seed: Of the order of draft lengths.
         clock: Returns seconds.

@@ -1,6 +1,6 @@
 """Laws over any support against dictionaries, and draws against known uniform numbers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -150,9 +150,14 @@ def test_a_draw_never_returns_an_impossible_token(
         probs[generator.random(9) < 0.4] = 0
         probs[[0, 4, 8]] = 0
         probs[5] += 0.1
-        law = Law(to_array(probs))
-        chance = chance_of(*uniforms)
-        assert all(law.prob_of(chance.draw(law)) > 0 for _ in uniforms)
+        assert_possible(Law(to_array(probs)), chance_of, uniforms)
+
+
+def assert_possible(
+    law: Law, chance_of: Callable[..., SeededChance], uniforms: Sequence[float]
+) -> None:
+    chance = chance_of(*uniforms)
+    assert all(law.prob_of(chance.draw(law)) > 0 for _ in uniforms)
 
 
 def test_a_draw_from_many_tokens_inverts_the_same_law(
@@ -184,8 +189,7 @@ def test_a_draw_at_the_end_of_a_block_is_of_a_possible_token(
         ends /= np.sum(probs, dtype=np.float64)
         uniforms = [float(each) for end in ends for each in (np.nextafter(end, 0), min(end, 1.0))]
         uniforms = [min(each, LAST_UNIFORM) for each in uniforms]
-        law, chance = Law(to_array(probs)), chance_of(*uniforms)
-        assert all(law.prob_of(chance.draw(law)) > 0 for _ in uniforms)
+        assert_possible(Law(to_array(probs)), chance_of, uniforms)
 
 
 def test_a_flip_compares_with_one_uniform_number(chance_of: Callable[..., SeededChance]) -> None:
