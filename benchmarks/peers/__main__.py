@@ -182,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drafter", default="nano", help="that ships: small or nano")
     parser.add_argument(
         "--profiles", type=Path, nargs="*", default=[], metavar="FILE",
-        help="of smart-speed calibrate on the widened drafter, alone or with +ngram, on any engine",
+        help="of smart-speed calibrate, any engine: of a drafter that ships or of the widened one",
     )  # fmt: skip
     parser.add_argument(
         "--dtype",

@@ -20,7 +20,7 @@ from benchmarks.peers.environments import HERE
 from benchmarks.peers.llama_server_build import LLAMA_SERVER
 from benchmarks.peers.openvino_models import RUNS_OPENVINO
 from smart_speed.errors import check_that
-from smart_speed.loading import BLENDED
+from smart_speed.loading import BLENDED, shipped_drafters
 from smart_speed.profiles import Profile
 
 _WORKERS = "benchmarks.peers"
@@ -66,8 +66,8 @@ def specs_of(
         dtype: Number format on PyTorch.
         threads: Of each engine.
         ending: Tokens that end a text.
-        profiles: By file, what ``smart-speed calibrate`` learned of the very pair that the peers
-            get, or of that pair blended with n-grams.
+        profiles: By file, what ``smart-speed calibrate`` learned of a drafter that ships, of the
+            very pair that the peers get, or of that pair blended with n-grams.
     """
     hf = {"engine": "hf", "dtype": dtype, "threads": threads}
     llama_cpp = {"engine": "llama_cpp", "threads": threads}
@@ -96,9 +96,14 @@ def _smart_speed(
         if profile.engine == engine:
             named = (profile.drafter or {}).get("name", "")
             check_that(named != "", "profiles", "made by smart-speed calibrate", str(path))
-            blended = BLENDED if named.endswith(BLENDED) else ""
-            learned = {"drafter": f"{drafter}{blended}", "config": None, "profile": str(path)}
-            variants[f"same pair{blended}, calibrated"] = learned
+            given, title = named, named
+            if named != "ngram" and named.removesuffix(BLENDED) not in shipped_drafters():
+                blended = BLENDED if named.endswith(BLENDED) else ""
+                given, title = f"{drafter}{blended}", f"same pair{blended}"
+            temperature = (profile.sampling or {}).get("temperature", 0)
+            at = f" at {temperature:g}" if temperature else ""
+            learned = {"drafter": given, "config": None, "profile": str(path)}
+            variants[f"{title}, calibrated{at}"] = learned
     if engine == "openvino":  # another drafter that a profile ships for, and as fast
         variants["n-grams"] = {"drafter": "ngram", "config": None}
     title, shared = f"smart_speed {engine}", {"load": dict(load)}

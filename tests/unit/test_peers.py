@@ -351,15 +351,22 @@ def test_chosen_peers_bring_their_plain_decoding() -> None:
         chosen(known, ["vllm"])
 
 
-def test_profile_adds_what_was_learned_of_the_same_pair() -> None:
+def test_profile_adds_what_was_learned_of_a_drafter() -> None:
     ways: dict[str, Any] = {"dtype": "bfloat16", "threads": 2, "ending": [2]}
     plain = [each.name for each in specs_of(**ways)]
+    learned = [("pair", 0.0), ("pair+ngram", 0.0), ("ngram", 0.7), ("nano+ngram", 0.7)]
     profiles = {
-        Path(f"{name}.json"): Profile(engine="hf", drafter={"name": name, "id": "1"})
-        for name in ("pair", "pair+ngram")
+        Path(f"{name}.json"): Profile(
+            engine="hf",
+            drafter={"name": name, "id": "1"},
+            sampling={"temperature": temperature},
+        )
+        for name, temperature in learned
     }
     added = [each for each in specs_of(**ways, profiles=profiles) if each.name not in plain]
     assert {each.name: (each.settings["drafter"], each.settings["profile"]) for each in added} == {
+        "smart_speed hf, ngram, calibrated at 0.7": ("ngram", "ngram.json"),
+        "smart_speed hf, nano+ngram, calibrated at 0.7": ("nano+ngram", "nano+ngram.json"),
         "smart_speed hf, same pair, calibrated": (DRAFTER_FOLDER, "pair.json"),
         "smart_speed hf, same pair+ngram, calibrated": (
             f"{DRAFTER_FOLDER}+ngram",
