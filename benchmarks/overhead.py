@@ -1,6 +1,6 @@
 """What does the loop cost besides engine passes? Shares of decode time, by engine and strategy.
 
-    python -m benchmarks.overhead                       # llama_cpp and hf, whatever is installed
+    python -m benchmarks.overhead                       # all engines that are installed
     python -m benchmarks.overhead --engine hf --dtype bfloat16
 
 Writes results/overhead-*.json, a stacked bar beside it, and with --profile the functions that
@@ -38,7 +38,13 @@ from smart_speed.speculative_decoding import EntropyBasedSpeculativeDecoder
 from smart_speed.workloads.builtin import builtin_prompts
 
 CONDITIONS = ("plain", "fixed", "absolute", "relative", "combined", "adaptive", "svip", "adaedl")
-FORMATS = {"llama_cpp": ({},), "hf": ({"dtype": "float32"}, {"dtype": "bfloat16"})}
+FORMATS = {
+    "llama_cpp": ({},),
+    "hf": ({"dtype": "float32"}, {"dtype": "bfloat16"}),
+    "openvino": ({},),
+}
+WITHOUT_LAYERS = ("openvino",)
+"""Engines that have no layers:N."""
 RESULTS = Path(__file__).parent / "results"
 
 console = Console(stderr=True)
@@ -49,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--engine", help="default: each that is installed")
     parser.add_argument("--dtype", help="hf: default float32 and bfloat16")
-    parser.add_argument("--drafters", nargs="+", default=["ngram", "layers:2"])
+    parser.add_argument("--drafters", nargs="+", help="default: ngram, layers:2")
     parser.add_argument("--per-task", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--profile", action="store_true")
@@ -62,7 +68,8 @@ def main() -> None:
             load: dict[str, Any] = {"engine": engine, **settings}
             options = LoadOptions(**load)
             verifier = load_verifier("default", options)
-            for name in args.drafters:
+            both = ["ngram"] if engine in WITHOUT_LAYERS else ["ngram", "layers:2"]
+            for name in args.drafters or both:
                 drafter = load_drafter(name, verifier, options)
                 decoders = {
                     condition: EntropyBasedSpeculativeDecoder(

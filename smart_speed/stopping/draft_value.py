@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, final
 
 import numpy as np
+from jaxtyping import Float64
 
 from smart_speed.errors import check_that
 from smart_speed.stopping.acceptance import AcceptanceModel, checked_fields
@@ -122,27 +123,48 @@ def best_thresholds(model: AcceptanceModel, costs: RoundCosts, rate: float) -> T
         rate: Tokens per second that a second spent is worth.
     """
     check_that(rate > 0, "rate", "above 0 tokens per second", rate)
-    longest, size = costs.max_draft_len, len(model.accept_probs)
+    values = _solved(model, costs, rate)
+    return Thresholds(
+        propose_from=tuple(_least_survivals(gain) for gain in values.proposing),
+        # What going on would be worth before any token is for ``gain`` to say.
+        go_on_from=tuple(_least_survivals(gain) for gain in values.going_on[1:]),
+        gain=tuple(values.beginning.tolist()),
+    )
+
+
+class _Values(NamedTuple):
+    """Net gains of the best policy, in tokens; lists by position in the draft."""
+
+    proposing: list[Float64[np.ndarray, "survivals classes"]]
+    """Of the token there, and all that follows."""
+    going_on: list[Float64[np.ndarray, "survivals classes"]]
+    """Of another pass once the token there is proposed."""
+    beginning: Float64[np.ndarray, " kinds"]
+    """Of a draft, by kind of round."""
+
+
+def _solved(model: AcceptanceModel, costs: RoundCosts, rate: float) -> _Values:
+    """Go backwards from the longest draft."""
     accept, chain = np.array(model.accept_probs), np.array(model.next_probs)
     step, wider = rate * costs.step_s, [rate * each for each in costs.wider_s]
-    proposing: list[tuple[float, ...]] = []
-    going_on: list[tuple[float, ...]] = []
-    after = np.full((len(_SURVIVALS), size), -1.0)  # no pass follows the longest draft
+    survival = _SURVIVALS[:, None] * accept
+    # Where a survival lies between those that values are worked out for.
+    above = np.searchsorted(_SURVIVALS, survival).clip(min=1)
+    low, high = _SURVIVALS[above - 1], _SURVIVALS[above]
+    share, column = (survival - low) / (high - low), np.arange(len(accept))
+    proposing, going_on = [], []
+    after = np.full(survival.shape, -1.0)  # no pass follows the longest draft
     value = np.zeros_like(after)
-    for position in range(longest - 1, -1, -1):
-        survival = _SURVIVALS[:, None] * accept
-        further = np.stack(
-            [np.interp(survival[:, at], _SURVIVALS, after[:, at]) for at in range(size)], axis=1
-        )
+    for position in range(costs.max_draft_len - 1, -1, -1):
+        further = after[above - 1, column] * (1 - share) + after[above, column] * share
         gain = survival - wider[position] + np.maximum(further, 0.0)
-        proposing.insert(0, _least_survivals(gain))
         value = np.maximum(gain, 0.0)
         after = value @ chain.T - step
-        going_on.insert(0, _least_survivals(after))
+        proposing.append(gain)
+        going_on.append(after)
     begin = rate * (costs.step_s + costs.first_step_extra_s)
     first = np.array(model.first_probs) @ value[-1] - begin
-    # What going on would be worth before any token is for ``gain`` to say.
-    return Thresholds(tuple(proposing), tuple(going_on[1:]), tuple(first.tolist()))
+    return _Values(proposing[::-1], going_on[::-1], first)
 
 
 @lru_cache(maxsize=64)
@@ -151,8 +173,7 @@ def achievable_rate(
 ) -> float:
     """Return the tokens per second of the best policy, if texts are as the model says.
 
-    Solving takes as long as some passes and every doubling of a context asks again, while decoding;
-    so what was solved is kept.
+    Every doubling of a context asks again, while decoding, so what was solved is kept.
 
     Args:
         model: What drafts are like.
@@ -164,8 +185,8 @@ def achievable_rate(
     low, high = 1 / costs.plain_s, (1 + costs.max_draft_len) / costs.plain_s
     for _ in range(40):
         rate = (low + high) / 2
-        gains = best_thresholds(model, costs, rate).gain
-        net = sum(weight * max(gain, 0.0) for weight, gain in zip(weights, gains, strict=True))
+        gains = _solved(model, costs, rate).beginning
+        net = float(np.maximum(gains, 0.0) @ weights)
         if 1 - rate * costs.plain_s + net > 0:
             low = rate
         else:
