@@ -24,6 +24,7 @@ from benchmarks.peers.figures import figures_of
 from benchmarks.peers.interleaving import Contestant, Question, Worker, run_all
 from benchmarks.peers.llama_server_build import LLAMA_SERVER, llama_server
 from benchmarks.peers.report import plot, show
+from benchmarks.peers.standings import standings_of
 from benchmarks.peers.worker_process import WorkerProcess
 from benchmarks.resumable import ResumableRows
 from benchmarks.unseen_prompts import READERS, unseen_prompts
@@ -105,6 +106,12 @@ def document_of(
             if not each["num_answers"]
         },
         "figures": figures,
+        "standings": {
+            temperature: standings_of(
+                [row for row in rows if f"{row['temperature']:g}" == temperature], specs
+            )
+            for temperature in figures
+        },
     }
 
 

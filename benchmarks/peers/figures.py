@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.catalogue import PeerSpec
-from smart_speed.metrics.intervals import bootstrap_mean, known
+from smart_speed.metrics.intervals import bootstrap, bootstrap_across, bootstrap_mean
 from smart_speed.metrics.speed import times_faster
 
 Rows = Sequence[Mapping[str, Any]]
@@ -70,26 +70,26 @@ def _figures(
 
 def _speed(rows: Rows, name: str) -> dict[str, Any]:
     """Return tokens per second of decoding, by task, and the mean of tasks."""
-    tables = _tables(rows, [name])
-    return _by_task(tables, lambda sums: sums[..., 0] / sums[..., 1])
+    tables = tables_of(rows, [name])
+    return by_task(tables, lambda sums: sums[..., 0] / sums[..., 1])
 
 
 def _ratio(rows: Rows, name: str, other: str) -> dict[str, Any]:
     """Return how many times faster one is than another, paired by prompt."""
-    return _by_task(_tables(rows, [name, other]), times_faster)
+    return by_task(tables_of(rows, [name, other]), times_faster)
 
 
-def _by_task(tables: Mapping[str, np.ndarray], of_sums: Any) -> dict[str, Any]:
-    by_task = {task: bootstrap_mean([table], of_sums).to_json() for task, table in tables.items()}
-    values = [each["value"] for each in by_task.values() if each["value"] is not None]
+def by_task(tables: Mapping[str, np.ndarray], of_sums: Any) -> dict[str, Any]:
+    """Return a figure of each task, their mean and their median, with intervals over prompts."""
+    every = list(tables.values())
     return {
-        "mean_of_tasks": bootstrap_mean(list(tables.values()), of_sums).to_json(),
-        "median_of_tasks": known(float(np.median(values))) if values else None,
-        "by_task": by_task,
+        "mean_of_tasks": bootstrap_mean(every, of_sums).to_json(),
+        "median_of_tasks": bootstrap_across(np.median, every, of_sums).to_json(),
+        "by_task": {task: bootstrap(each, of_sums).to_json() for task, each in tables.items()},
     }
 
 
-def _tables(rows: Rows, names: Sequence[str]) -> dict[str, np.ndarray]:
+def tables_of(rows: Rows, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return a row of tokens and seconds of each of some peers for each prompt all answered.
 
     Answers that ended with their first tokens took no time after them, and tell nothing.

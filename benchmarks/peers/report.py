@@ -17,6 +17,7 @@ def show(document: Mapping[str, Any]) -> None:
         told = {name: each for name, each in figures.items() if each["num_answers"]}
         _show_speeds(f"temperature {temperature}", told)
         _show_ours(f"temperature {temperature}", told)
+        _show_standings(f"temperature {temperature}", document["standings"][temperature])
     for name, reason in document["left_out"].items():
         console.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True)
 
@@ -57,11 +58,28 @@ def _show_ours(when: str, figures: Mapping[str, Figures]) -> None:
             (
                 name,
                 *(_interval(each[config]["by_task"].get(task), ".2f") for task in tasks),
-                _number(each[config]["median_of_tasks"], 1, ".2f"),
+                _interval(each[config]["median_of_tasks"], ".2f"),
             )
             for name, each in others.items()
         ]
         show_table(f"{config}: times as fast as, {when}", ("peer", *tasks, "median"), rows)
+
+
+def _show_standings(when: str, standings: Sequence[Mapping[str, Any]]) -> None:
+    if not standings:
+        return
+    tasks = list(dict.fromkeys(task for each in standings for task in each["by_task"]))
+    rows = [
+        (
+            each["ours"],
+            each["over"],
+            *(_interval(each["by_task"].get(task), ".2f") for task in tasks),
+            _interval(each["median_of_tasks"], ".2f"),
+        )
+        for each in standings
+    ]
+    title = f"Times as fast as the fastest of some peers on each task, {when}"
+    show_table(title, ("ours", "over", *tasks, "median"), rows)
 
 
 def _interval(figure: Mapping[str, float | None] | None, form: str) -> str:

@@ -38,10 +38,24 @@ def bootstrap_mean(
 ) -> Interval:
     """Return the mean over tables of a function of column sums, with its percentile interval.
 
+    Arguments as for ``bootstrap_across``.
+    """
+    return bootstrap_across(np.mean, tables, of_sums, resamples)
+
+
+def bootstrap_across(
+    across: Callable[..., np.ndarray],
+    tables: Sequence[np.ndarray],
+    of_sums: Callable[[np.ndarray], np.ndarray],
+    resamples: int = 2000,
+) -> Interval:
+    """Return what tables come to together, with its percentile interval.
+
     Rows are drawn anew within each table, so that every table keeps its weight. The interval is
     NaN where a table has fewer than two rows, everything is where one has none.
 
     Args:
+        across: ``np.mean`` or ``np.median``, over the tables.
         tables: One each for what counts the same, such as a task; a row for each prompt.
         of_sums: From sums over the rows to the figure; the last axis holds the columns.
         resamples: Bootstrap samples, drawn with a fixed seed.
@@ -49,7 +63,7 @@ def bootstrap_mean(
     shortest = min((len(table) for table in tables), default=0)
     if not shortest:
         return Interval(float("nan"), float("nan"), float("nan"))
-    value = float(np.mean([of_sums(table.sum(axis=0, keepdims=True)) for table in tables]))
+    value = float(across([of_sums(table.sum(axis=0, keepdims=True)) for table in tables]))
     if shortest == 1:
         return Interval(value, float("nan"), float("nan"))
     rng = np.random.default_rng(0)
@@ -57,7 +71,7 @@ def bootstrap_mean(
     for table in tables:
         picks = rng.integers(len(table), size=(resamples, len(table)))
         drawn.append(of_sums(table[picks].sum(axis=1)))
-    low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
+    low, high = np.percentile(across(drawn, axis=0), [2.5, 97.5])
     return Interval(value, float(low), float(high))
 
 

@@ -19,6 +19,7 @@ from benchmarks.peers.environments import ROOT, python_of
 from benchmarks.peers.interleaving import Contestant, Question, Worker, run_all
 from benchmarks.peers.report import plot, show
 from benchmarks.peers.serving import Arrivals, peak_of, serve
+from benchmarks.peers.standings import standings_of
 from benchmarks.peers.worker_process import PeerError, PeerGoneError, WorkerProcess
 from benchmarks.resumable import ResumableRows
 from smart_speed.errors import ConfigError
@@ -308,7 +309,7 @@ def test_figures_say_who_is_how_fast_and_with_what_text(tmp_path: Path) -> None:
     ours, theirs = greedy["ours"], greedy["theirs"]
     assert ours["tokens_per_s"]["mean_of_tasks"] == pytest.approx({"value": 8, "low": 8, "high": 8})
     assert ours["over_plain"]["by_task"]["math"]["value"] == pytest.approx(2)
-    assert theirs["over_plain"]["median_of_tasks"] == pytest.approx(2)
+    assert theirs["over_plain"]["median_of_tasks"]["value"] == pytest.approx(2)
     assert theirs["ours_over_it"]["ours"]["by_task"]["chat"]["value"] == pytest.approx(1.5)
     assert set(theirs["ours_over_it"]) == {"ours"}
     assert ours["mean_emitted_len"] == 4
@@ -320,6 +321,58 @@ def test_figures_say_who_is_how_fast_and_with_what_text(tmp_path: Path) -> None:
     assert document["num_prompts"] == {"math": 3, "chat": 3}
     assert document["about"]["ours"] == {"version": "1"}
     json.dumps(document, allow_nan=False)
+
+
+def standing_rows(speeds: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """One answer of 10 tokens to each of two prompts of every task, at a peer's speed there."""
+    return [
+        {
+            "task": task,
+            "answers": {
+                name: {"status": "ok", "decode_len": 10, "decode_s": 10 / speed}
+                for name, speed in by_name.items()
+            },
+        }
+        for task, by_name in speeds.items()
+        for _ in range(2)
+    ]
+
+
+def test_standings_are_against_the_fastest_of_each_kind_on_each_task() -> None:
+    known = [
+        each
+        for each in specs_of(dtype="bfloat16", threads=2, ending=[2])
+        if each.name.startswith(("smart_speed llama_cpp", "llama.cpp", "transformers, plain"))
+    ]
+    ours, plain = "smart_speed llama_cpp, default", "smart_speed llama_cpp, plain"
+    math = {ours: 60.0, plain: 30.0, "llama.cpp, default": 20.0, "llama.cpp, confident": 40.0}
+    chat = {ours: 50.0, plain: 40.0, "llama.cpp, default": 80.0, "llama.cpp, confident": 25.0}
+    math |= {"llama.cpp, n-grams": 48.0, "llama.cpp, plain, flash off": 10.0}
+    chat |= {"llama.cpp, n-grams": 40.0, "llama.cpp, plain, flash off": 25.0}
+    rows = standing_rows({"math": math, "chat": chat})
+    rows[0]["answers"]["llama.cpp, recommended"] = {"status": "error", "reason": "It fell."}
+    found = {(each["ours"], each["over"]): each for each in standings_of(rows, known)}
+    values = {
+        over: [round(each["value"], 3) for each in standing["by_task"].values()]
+        for (name, over), standing in found.items()
+        if name == ours
+    }
+    assert values == {
+        "its plain decoding": [2.0, 1.25],
+        "same engine, with a drafter": [1.5, 0.625],
+        "same engine, with n-grams": [1.25, 1.25],
+        "same engine, plain": [6.0, 2.0],
+        "all peers": [1.25, 0.625],
+    }
+    drafting = found[ours, "same engine, with a drafter"]
+    assert drafting["who"] == ["llama.cpp, default", "llama.cpp, confident"]
+    assert drafting["median_of_tasks"]["value"] == pytest.approx(1.0625)
+    assert list(found)[-1] == ("fastest of ours", "all peers")
+
+
+def test_standings_need_somebody_to_compare_with() -> None:
+    known = specs_of(dtype="bfloat16", threads=2, ending=[2])
+    assert standings_of(standing_rows({"math": {"smart_speed hf, plain": 30.0}}), known) == []
 
 
 def test_token_that_ends_a_text_is_no_difference(tmp_path: Path) -> None:
