@@ -71,7 +71,8 @@ def bootstrap_across(
     for table in tables:
         picks = rng.integers(len(table), size=(resamples, len(table)))
         drawn.append(of_sums(table[picks].sum(axis=1)))
-    low, high = np.percentile(across(drawn, axis=0), [2.5, 97.5])
+    with np.errstate(invalid="ignore"):  # between two infinite quotients an end is NaN, not known
+        low, high = np.percentile(across(drawn, axis=0), [2.5, 97.5])
     return Interval(value, float(low), float(high))
 
 

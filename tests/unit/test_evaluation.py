@@ -22,6 +22,7 @@ from smart_speed.evaluation import (
     ratio_of_medians,
     speedup,
 )
+from smart_speed.metrics.intervals import bootstrap_across
 from smart_speed.records import RoundRecord, SequenceRecord
 from smart_speed.run_folder import ANSWERS_NAME, Answer, PromptInfo
 from tests.unit.answered import answer, turn, write_run
@@ -61,6 +62,22 @@ def record(outcome: Callable[..., RoundRecord]) -> Callable[..., SequenceRecord]
 def test_tables_count_the_same_whatever_their_length() -> None:
     short, long = np.array([[1.0, 2.0]] * 2), np.array([[9.0, 10.0]] * 50)
     assert bootstrap_mean([short, long], quotient) == Interval(0.7, 0.7, 0.7)
+
+
+def test_median_of_tables_does_not_mind_one_that_is_far_off() -> None:
+    tables = [np.array([[share, 1.0]] * 3) for share in (0.5, 0.6, 90.0)]
+    assert bootstrap_across(np.median, tables, quotient) == Interval(0.6, 0.6, 0.6)
+
+
+def test_end_of_an_interval_between_infinite_quotients_is_not_known() -> None:
+    def unguarded(sums: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(sums[..., 0] / sums[..., 1])
+
+    table = np.array([[1.0, 0.0]] * 5 + [[1.0, 1.0]])
+    interval = bootstrap(table, unguarded)
+    assert interval.value == 6
+    assert interval.to_json()["high"] is None
 
 
 def test_one_table_is_the_bootstrap(generator: np.random.Generator) -> None:
