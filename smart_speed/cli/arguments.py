@@ -144,10 +144,10 @@ def default_profile(
 ) -> Profile | None:
     """Return what comes with the package for the models, unless something else is asked for.
 
-    It is for greedy decoding: any setting of one's own, a profile or a temperature goes first.
+    It was learned from greedy texts, and drafts as fast at a temperature as one learned there
+    (experiments/LOG.md). A profile or any setting of one's own goes first.
     """
-    asked = args.profile or args.strategy or decoding_settings(args)
-    if asked or not sampling(args).greedy:
+    if args.profile or args.strategy or decoding_settings(args):
         return None
     names = (args.verifier, args.drafter)
     return calibrated_here(names, verifier, drafter, say)

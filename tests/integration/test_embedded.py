@@ -103,6 +103,14 @@ def test_document_holds_text_tokens_and_record(
     assert used["calibration"]["acceptance"] == shipped["calibration"]["acceptance"]
 
 
+def test_the_shipped_profile_drafts_at_a_temperature_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = answer(capsys, PROMPT, "--temperature", "0.7")
+    assert document["config"]["strategy"] == "calibrated"
+    assert document["record"]["lossless"] is True
+
+
 @pytest.mark.parametrize(
     ("engine", "name"), [*DEFAULT_DRAFTERS.items(), ("llama_cpp", "nano+ngram")]
 )
