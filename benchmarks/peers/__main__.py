@@ -3,6 +3,7 @@
     python -m benchmarks.peers --prepare        # environments and models, nothing else
     python -m benchmarks.peers --data DATA
     python -m benchmarks.peers --data DATA --peers transformers "smart_speed hf" --per-task 1
+    python -m benchmarks.peers --draws 400      # not how fast: do drawn texts keep the law?
 
 benchmarks/unseen_prompts.py says which files DATA must hold, docs/peers.md who the peers are. They
 take turns on each prompt in random order; a run that was stopped goes on where it was.
@@ -12,7 +13,7 @@ import argparse
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmarks.peers.checkpoints import Checkpoints
 from benchmarks.peers.environments import ROOT, python_of
 from benchmarks.peers.figures import figures_of
 from benchmarks.peers.interleaving import Contestant, Question, Worker, run_all
+from benchmarks.peers.laws import QUESTIONS, draw_all, laws_of, show_laws
 from benchmarks.peers.llama_server_build import LLAMA_SERVER, llama_server
 from benchmarks.peers.report import plot, show
 from benchmarks.peers.standings import standings_of
@@ -57,6 +59,9 @@ def main() -> None:
     if args.prepare:
         _prepare(specs, checkpoints, args.work)
         return
+    if args.draws:
+        _compare_laws(args, specs, _contestants(specs, checkpoints, args.work, verifier), verifier)
+        return
     if args.data is None:
         raise ConfigError("data must be the folder of the data sets, got none.")
     questions = _questions(args, verifier)
@@ -83,6 +88,45 @@ def main() -> None:
     write_json(out, document)
     plot(document, out.with_suffix(".svg"))
     show(document)
+
+
+def _compare_laws(
+    args: argparse.Namespace,
+    specs: Sequence[PeerSpec],
+    contestants: Mapping[str, Contestant],
+    verifier: LoadedModel,
+) -> None:
+    temperature = max(args.temperatures)
+    check_that(temperature > 0, "temperatures", "above 0 to draw at", temperature)
+    drawing = [spec for spec in specs if spec.samples]
+    settings = {
+        "peers": {spec.name: spec.to_json() for spec in drawing},
+        "temperature": temperature,
+        "num_draws": args.draws,
+    }
+    rows = ResumableRows(args.work / f"draws-{args.drafter}.jsonl", settings)
+    prompts = {
+        name: encode_prompt([{"role": "user", "content": text}], verifier)
+        for name, text in QUESTIONS.items()
+    }
+    with progress_bar("samples") as progress:
+        draw_all(
+            {spec.name: contestants[spec.name] for spec in drawing},
+            prompts,
+            rows,
+            temperature=temperature,
+            count=args.draws,
+            progress=progress,
+        )
+    ending = sorted(verifier.tokenizer.eos_ids)
+    document = {
+        "machine": machine_facts(),
+        **settings,
+        "laws": laws_of(rows.rows, drawing, ending),
+        "left_out": {row["peer"]: row["failure"] for row in rows.rows if row["failure"]},
+    }
+    write_json(args.out or RESULTS / "peers-laws.json", document)
+    show_laws(document)
 
 
 def document_of(
@@ -186,6 +230,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers", nargs="+", metavar="WORD", help="those whose names hold one of these; all"
     )
+    parser.add_argument(
+        "--draws", type=int, metavar="N",
+        help="test on short answers, N of each, whether drawn texts keep plain decoding's law",
+    )  # fmt: skip
     parser.add_argument("--drafter", default="nano", help="that ships: small or nano")
     parser.add_argument(
         "--profiles", type=Path, nargs="*", default=[], metavar="FILE",
