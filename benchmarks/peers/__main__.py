@@ -13,11 +13,11 @@ import argparse
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.console import console, progress_bar, write_json
+from benchmarks.console import console, progress_bar, refusing, write_json
 from benchmarks.peers.catalogue import PeerSpec, chosen, specs_of
 from benchmarks.peers.checkpoints import Checkpoints
 from benchmarks.peers.environments import ROOT, python_of
@@ -45,7 +45,11 @@ _WARM_UP_LEN = 32
 
 def main() -> None:
     """Do what the command line asks for."""
-    args = _parser().parse_args()
+    with refusing():
+        _do(_parser().parse_args())
+
+
+def _do(args: argparse.Namespace) -> None:
     # llama.cpp is needed all the same, and says what the processor can.
     from smart_speed.engines.llama_files import flattest_format
 
@@ -58,10 +62,18 @@ def main() -> None:
     checkpoints = Checkpoints(args.work / "models", args.drafter, venvs=args.work / "venvs")
     if args.prepare:
         _prepare(specs, checkpoints, args.work)
-        return
-    if args.draws:
-        _compare_laws(args, specs, _contestants(specs, checkpoints, args.work, verifier), verifier)
-        return
+    elif args.draws is not None:
+        _compare_laws(args, specs, checkpoints, verifier)
+    else:
+        _compare_speeds(args, specs, checkpoints, verifier)
+
+
+def _compare_speeds(
+    args: argparse.Namespace,
+    specs: Sequence[PeerSpec],
+    checkpoints: Checkpoints,
+    verifier: LoadedModel,
+) -> None:
     if args.data is None:
         raise ConfigError("data must be the folder of the data sets, got none.")
     questions = _questions(args, verifier)
@@ -83,6 +95,7 @@ def main() -> None:
             out_of_time=lambda: time.monotonic() > end_s,
         )
     check_that(bool(rows.rows), "minutes", "enough for one prompt", args.minutes)
+    ending = sorted(verifier.tokenizer.eos_ids)
     document = document_of(rows.rows, specs, ending) | {"drafter": args.drafter, **settings}
     out = args.out or RESULTS / f"peers-{args.drafter}.json"
     write_json(out, document)
@@ -93,13 +106,15 @@ def main() -> None:
 def _compare_laws(
     args: argparse.Namespace,
     specs: Sequence[PeerSpec],
-    contestants: Mapping[str, Contestant],
+    checkpoints: Checkpoints,
     verifier: LoadedModel,
 ) -> None:
+    check_that(args.draws >= 1, "draws", "at least 1", args.draws)
     temperature = max(args.temperatures)
     check_that(temperature > 0, "temperatures", "above 0 to draw at", temperature)
     drawing = [spec for spec in specs if spec.samples]
     settings = {
+        "models": checkpoints.ids(),
         "peers": {spec.name: spec.to_json() for spec in drawing},
         "temperature": temperature,
         "num_draws": args.draws,
@@ -111,7 +126,7 @@ def _compare_laws(
     }
     with progress_bar("samples") as progress:
         draw_all(
-            {spec.name: contestants[spec.name] for spec in drawing},
+            _contestants(drawing, checkpoints, args.work, verifier),
             prompts,
             rows,
             temperature=temperature,
