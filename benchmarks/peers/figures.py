@@ -114,15 +114,16 @@ def _same(rows: Rows, spec: PeerSpec, ending: Sequence[int]) -> tuple[int, int]:
     """Return how many texts are plain decoding's, and how many were compared."""
     pairs = [(row["answers"][spec.name], row["answers"].get(spec.baseline)) for row in rows]
     texts = [
-        (_text(mine, ending), _text(plain, ending))
+        (text_of(mine["tokens"], ending), text_of(plain["tokens"], ending))
         for mine, plain in pairs
         if plain is not None and mine["status"] == plain["status"] == "ok"
     ]
     return sum(mine == plain for mine, plain in texts), len(texts)
 
 
-def _text(answer: Mapping[str, Any], ending: Sequence[int]) -> list[int]:
-    tokens = list(answer["tokens"])
-    while tokens and tokens[-1] in ending:
-        tokens.pop()
-    return tokens
+def text_of(tokens: Sequence[int], ending: Sequence[int]) -> tuple[int, ...]:
+    """Return a text without the tokens that end it, which only some engines return."""
+    kept = list(tokens)
+    while kept and kept[-1] in ending:
+        kept.pop()
+    return tuple(kept)

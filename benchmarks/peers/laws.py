@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.console import console, show_table
 from benchmarks.peers.catalogue import PeerSpec
+from benchmarks.peers.figures import text_of
 from benchmarks.peers.interleaving import Contestant
 from benchmarks.resumable import ResumableRows
 
@@ -100,7 +101,7 @@ def laws_of(
         ending: Tokens that end a text; engines differ in whether they return them.
     """
     samples = {
-        (row["prompt"], row["peer"]): Counter(_text(each, ending) for each in row["texts"])
+        (row["prompt"], row["peer"]): Counter(text_of(each, ending) for each in row["texts"])
         for row in rows
         if row["texts"]
     }
@@ -153,12 +154,6 @@ def _variation(mine: np.ndarray, pooled: np.ndarray) -> np.ndarray:
     shares = mine / mine.sum(-1, keepdims=True), rest / rest.sum(-1, keepdims=True)
     apart: np.ndarray = np.abs(shares[0] - shares[1]).sum(-1) / 2
     return apart
-
-
-def _text(tokens: Sequence[int], ending: Sequence[int]) -> Text:
-    """Return a text up to the token that ends it."""
-    ends = [at for at, token in enumerate(tokens) if token in ending]
-    return tuple(tokens[: ends[0]] if ends else tokens)
 
 
 def show_laws(document: Mapping[str, Any]) -> None:

@@ -1,12 +1,10 @@
 """What the comparison of peers shows to people: tables and a plot."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.console import console, show_table, shown
-from smart_speed.evaluation import Interval
+from benchmarks.console import console, show_table, with_interval
 
 Figures = Mapping[str, Any]
 
@@ -83,10 +81,7 @@ def _show_standings(when: str, standings: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _interval(figure: Mapping[str, float | None] | None, form: str) -> str:
-    if figure is None or figure["value"] is None:
-        return "–"
-    known = (math.nan if figure[key] is None else figure[key] for key in Interval._fields)
-    return shown(Interval(*known), form)  # type: ignore[arg-type]
+    return "–" if figure is None else with_interval(figure, form)
 
 
 def _number(value: float | None, scale: float, form: str) -> str:
